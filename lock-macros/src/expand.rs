@@ -1,0 +1,304 @@
+//! A plan and a function as tokens. Small on purpose: everything that can be ordinary code is
+//! ordinary code in `lock_runtime::__private`.
+//!
+//! All names are `Span::mixed_site()`, so that none of them meets a name of the user's; all paths are
+//! absolute, so that the user may shadow anything.
+
+use crate::args::{OnLost, Policy, Renew};
+use crate::async_trait::regroup;
+use crate::item::{Form, Item};
+use crate::plan::{Compensation, Key, KeyPart, Plan, Spec};
+use crate::{output, signature};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use std::time::Duration;
+
+/// Input:
+///
+/// ```text
+/// #attrs #vis async fn ship(id: u64) -> Ret { statements }
+/// ```
+///
+/// Output:
+///
+/// ```text
+/// #attrs #vis async fn ship(id: u64) -> Ret { wrapped statements }
+/// ```
+pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
+    let Item { attrs, vis, braces, body, .. } = item;
+    let sig = signature::rename_parameters(item);
+    let wrapped = wrap(plan, item);
+    let content = match &body.form {
+        Form::AsyncFn => wrapped,
+        Form::AsyncTrait(frame) => frame.around(wrapped),
+    };
+    let block = regroup(braces, content);
+    quote! { #(#attrs)* #vis #sig #block }
+}
+
+/// Input: the statements of an async body.
+///
+/// Output:
+///
+/// ```text
+/// let mut __call = Call::new(&const { Spec::retry() }, returns::<Ret>());
+/// let __ended;
+/// let __kept;                                       // with `compensate`
+/// {
+///     let (x, _) = __arg0;                          // for parameters that are patterns
+///     __kept = (Clone::clone(&id),);                // with `compensate`
+///     Call::manager(&mut __call, &(manager));       // with `manager`
+///     Call::key(&mut __call, key);
+///     let __body = pin!(async move { .. });
+///     __ended = Call::run(&mut __call, __body).await;
+/// }
+/// let __output = Call::end(&mut __call, __ended).await;
+/// __output
+/// ```
+///
+/// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals
+/// and all parameters go first, then the lock. The block ends the body's life before `Call::end`
+/// gives the lock back, for the same order on completion. The body is passed as `Pin<&mut _>`
+/// because a future that is passed by value takes its space twice.
+fn wrap(plan: &Plan, item: &Item) -> TokenStream {
+    let private = Private::of(plan);
+    let spec = spec(&private, &plan.spec);
+    let returns = returns(&private, plan, item);
+    let call = mixed("__call");
+    let ended = mixed("__ended");
+    let body = mixed("__body");
+    let kept = mixed("__kept");
+    let output = mixed("__output");
+
+    let destructure = signature::destructure_parameters(item);
+    let compensation = plan.compensation.as_ref();
+    let declare_kept = compensation.map(|_| quote_spanned!(mixed_site()=> let #kept;));
+    let keep = compensation.map(|compensation| {
+        let names = compensation.kept.iter().map(|(name, _)| name);
+        quote_spanned!(mixed_site()=> #kept = (#(::core::clone::Clone::clone(&#names),)*);)
+    });
+    let manager = plan.manager.as_ref().map(|manager| {
+        let span = located(manager);
+        let set = quote_spanned!(span=> #private::Call::manager);
+        quote_spanned!(mixed_site()=> #set(&mut #call, &(#manager));)
+    });
+    let key = key(&private, &plan.key);
+    let future = body_future(item);
+    let end = match compensation {
+        None => quote_spanned!(mixed_site()=> #private::Call::end(&mut #call, #ended).await),
+        Some(compensation) => end_or_compensate(&private, compensation, item, [&call, &ended, &kept]),
+    };
+    quote_spanned! {mixed_site()=>
+        let mut #call = #private::Call::new(&const { #spec }, #returns);
+        let #ended;
+        #declare_kept
+        {
+            #destructure
+            #keep
+            #manager
+            #private::Call::key(&mut #call, #key);
+            let #body = ::core::pin::pin!(#future);
+            #ended = #private::Call::run(&mut #call, #body).await;
+        }
+        // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
+        #[allow(clippy::let_and_return)]
+        let #output = #end;
+        #output
+    }
+}
+
+/// Output:
+///
+/// ```text
+/// async move {
+///     if false { let __ret: Ret = loop {}; return __ret; }
+///     let _ = &last_parameter; .. let _ = &first_parameter;
+///     { statements }
+/// }
+/// ```
+///
+/// The branch that is never taken tells the compiler the type before the first `return` of the user's
+/// does, so that coercions and `?` work as in the plain function, and mistakes are reported where
+/// they are. Mentioning every parameter makes the block capture it, also when the body does not use
+/// it; in reverse, because captures are dropped in the order in which they are captured.
+fn body_future(item: &Item) -> TokenStream {
+    let edge = output::erased(item).map(|ty| {
+        let ret = mixed("__ret");
+        quote_spanned! {mixed_site()=>
+            #[allow(
+                unknown_lints,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::empty_loop,
+                clippy::infinite_loop,
+                clippy::let_unit_value,
+                clippy::let_with_type_underscore,
+                clippy::needless_return,
+                clippy::unreachable,
+            )]
+            if false {
+                let #ret: #ty = loop {};
+                return #ret;
+            }
+        }
+    });
+    let touches = signature::touch_parameters(item);
+    let statements = &item.body.statements;
+    quote_spanned! {mixed_site()=>
+        async move {
+            #edge
+            #touches
+            { #statements }
+        }
+    }
+}
+
+/// Output:
+///
+/// ```text
+/// match Call::end_or_lost(&mut __call, __ended).await {
+///     Ok(__output) => __output,
+///     Err(__reason) => {
+///         let (id,) = __kept;
+///         let reason = __reason;
+///         let __output = compensate::<Ret, _>(refund(id, &reason)).await;
+///         __output
+///     }
+/// }
+/// ```
+fn end_or_compensate(
+    private: &Private<'_>,
+    compensation: &Compensation,
+    item: &Item,
+    [call, ended, kept]: [&TokenStream; 3],
+) -> TokenStream {
+    let Compensation { call: compensate, span, kept: names, reason: wanted } = compensation;
+    let output = mixed("__output");
+    let reason = mixed("__reason");
+    let ty = output::erased(item);
+    let names = names.iter().map(|(_, name)| name);
+    let (lost, bind) = match wanted {
+        Some(wanted) => (quote!(#reason), quote_spanned!(mixed_site()=> let #wanted = #reason;)),
+        None => (quote!(_), TokenStream::new()),
+    };
+    let here = span.resolved_at(Span::mixed_site());
+    let run = quote_spanned!(here=> #private::compensate::<#ty, _>);
+    quote_spanned! {mixed_site()=>
+        match #private::Call::end_or_lost(&mut #call, #ended).await {
+            ::core::result::Result::Ok(#output) => #output,
+            ::core::result::Result::Err(#lost) => {
+                let (#(#names,)*) = #kept;
+                #bind
+                #[allow(clippy::let_and_return)]
+                let #output = #run(#compensate).await;
+                #output
+            }
+        }
+    }
+}
+
+fn returns(private: &Private<'_>, plan: &Plan, item: &Item) -> TokenStream {
+    let ty = output::erased(item);
+    // One error at the return type, if it cannot carry what the policy has to say.
+    let span = item.body.output.as_ref().map_or_else(mixed_site, located);
+    match plan.spec.policy {
+        Policy::Fail | Policy::Retry => quote_spanned!(span=> #private::returns::<#ty>()),
+        Policy::Skip => quote_spanned!(span=> #private::returns_or_skips::<#ty>()),
+    }
+}
+
+fn key(private: &Private<'_>, key: &Key) -> TokenStream {
+    match key {
+        Key::Expression(expr) => {
+            let span = located(expr);
+            quote_spanned!(span=> #private::key(#expr))
+        }
+        Key::Template(span, parts) => {
+            let span = span.resolved_at(Span::mixed_site());
+            let parts = parts.iter().map(|part| match part {
+                KeyPart::Literal(text) => quote_spanned!(mixed_site()=> .literal(#text)),
+                KeyPart::Value(value) => quote_spanned!(span=> .value(&#value)),
+            });
+            quote_spanned!(mixed_site()=> #private::template() #(#parts)* .key())
+        }
+    }
+}
+
+fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
+    let policy = match spec.policy {
+        Policy::Fail => quote!(fail),
+        Policy::Retry => quote!(retry),
+        Policy::Skip => quote!(skip),
+    };
+    let mut tokens = quote_spanned!(mixed_site()=> #private::Spec::#policy());
+    let mut set = |option: TokenStream| tokens.extend(quote_spanned!(mixed_site()=> .#option));
+    let once = |name: &str, duration: Option<Duration>| {
+        let name = mixed(name);
+        duration.map(constant).map(|duration| quote_spanned!(mixed_site()=> #name(#duration)))
+    };
+    let renew = match spec.renew {
+        None => None,
+        Some(Renew::Every(every)) => once("renew_every", Some(every)),
+        Some(Renew::Never) => Some(quote!(never_renew())),
+    };
+    let backoff = spec.backoff.map(|(min, max)| {
+        let (min, max) = (constant(min), constant(max));
+        quote_spanned!(mixed_site()=> backoff(#min, #max))
+    });
+    let go_on = (spec.on_lost == OnLost::Continue).then(|| quote!(continue_when_lost()));
+    let reentrant = spec.reentrant.then(|| quote!(reentrant()));
+    [
+        once("ttl", spec.ttl),
+        once("wait", spec.wait),
+        backoff,
+        renew,
+        once("max_hold", spec.max_hold),
+        once("hold_at_least", spec.hold_at_least),
+        go_on,
+        reentrant,
+    ]
+    .into_iter()
+    .flatten()
+    .for_each(&mut set);
+    tokens
+}
+
+fn constant(duration: Duration) -> TokenStream {
+    let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    let (secs, nanos) = (proc_macro2::Literal::u64_unsuffixed(secs), proc_macro2::Literal::u32_unsuffixed(nanos));
+    quote_spanned!(mixed_site()=> ::core::time::Duration::new(#secs, #nanos))
+}
+
+/// `::lock_runtime::__private`, or where `crate = ..` says.
+struct Private<'a>(Option<&'a syn::Path>);
+
+impl<'a> Private<'a> {
+    fn of(plan: &'a Plan) -> Private<'a> {
+        Private(plan.krate.as_ref())
+    }
+}
+
+impl ToTokens for Private<'_> {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self.0 {
+            Some(path) => path.to_tokens(tokens),
+            None => tokens.extend(quote_spanned!(mixed_site()=> ::lock_runtime)),
+        }
+        tokens.extend(quote_spanned!(mixed_site()=> ::__private));
+    }
+}
+
+fn mixed_site() -> Span {
+    Span::mixed_site()
+}
+
+/// A name that nobody else can see.
+fn mixed(name: &str) -> TokenStream {
+    proc_macro2::Ident::new(name, Span::mixed_site()).into_token_stream()
+}
+
+/// Where the user's tokens are, for an error; hygiene is ours.
+fn located(tokens: &impl ToTokens) -> Span {
+    syn::spanned::Spanned::span(tokens).resolved_at(Span::mixed_site())
+}
+
