@@ -1,0 +1,92 @@
+//! Locks inside one process: for development and tests, and the reference for what the other backends do.
+
+mod store;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use self::store::{Store, Waiter};
+use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
+use crate::clock::Clock;
+
+/// One store of locks. Everything completes at once.
+pub(crate) struct MemoryBackend {
+    store: Arc<Store>,
+}
+
+impl MemoryBackend {
+    /// A store that nobody else sees.
+    pub(crate) fn private() -> Self {
+        Self {
+            store: Arc::new(Store::default()),
+        }
+    }
+
+    /// The store that everybody in this process sees who gives the same `name`. It goes with its last user.
+    pub(crate) fn named(name: &str) -> Self {
+        static STORES: LazyLock<Mutex<HashMap<String, Weak<Store>>>> = LazyLock::new(Mutex::default);
+        // A panic while the map was locked cannot have left it half-changed.
+        let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.retain(|_, store| store.strong_count() > 0);
+        if let Some(store) = stores.get(name).and_then(Weak::upgrade) {
+            return Self { store };
+        }
+        let store = Arc::new(Store::default());
+        stores.insert(name.to_owned(), Arc::downgrade(&store));
+        Self { store }
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+// The clock is the caller's, so that a test's paused clock is the store's clock too.
+impl Backend for MemoryBackend {
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        claim: &'a Claim,
+        ttl: Duration,
+        _within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        ready(Ok(self.store.acquire(claim, ttl, Clock::here().now())))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        claims: &'a [(&'a Claim, Duration)],
+        _within: Duration,
+    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
+        let now = Clock::here().now();
+        let answers = claims.iter().map(|(claim, ttl)| Ok(self.store.renew(claim, *ttl, now)));
+        ready(answers.collect())
+    }
+
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        leave: Leave,
+        _within: Duration,
+    ) -> BoxFuture<'a, Result<Released, Failure>> {
+        ready(Ok(self.store.release(claim, leave, Clock::here().now())))
+    }
+
+    fn inspect<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
+        ready(Ok(self.store.inspect(name, Clock::here().now())))
+    }
+
+    fn force_release<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
+        ready(Ok(self.store.force_release(name, Clock::here().now())))
+    }
+
+    fn wakeup(&self, name: &str, _runtime: &Handle) -> Box<dyn Wakeup> {
+        Box::new(Waiter::new(Arc::clone(&self.store), name))
+    }
+}

@@ -1,0 +1,155 @@
+//! What the rest of the crate asks of a place where locks are kept, and the three answers that it may give: done,
+//! not done, unknown.
+//!
+//! A backend knows nothing of policies, waiting or bodies. Every operation is one atomic step there, safe to be
+//! sent twice, and compares the holder's token before it changes anything.
+
+pub(crate) mod memory;
+pub(crate) mod redis;
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::{Fence, LockError};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who holds, or wants to hold, which lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The full name: namespace and key.
+    pub(crate) name: String,
+    /// What the backend stores: the holder's random token, a space, the owner label.
+    pub(crate) value: String,
+}
+
+/// The answer to an acquire.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// The claim holds the lock now (or held it already, from an attempt whose answer was lost).
+    Granted(Fence),
+    /// Another claim holds it, for this much longer unless it is renewed; `None`: it has no ttl.
+    Busy(Option<Duration>),
+}
+
+/// The answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewed {
+    Extended,
+    /// The key is gone. It is never created again by a renewal.
+    Missing,
+    /// The key holds something else.
+    Taken,
+}
+
+/// What a release leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Nothing,
+    /// The lock stays taken for so much longer (`hold_at_least`).
+    TakenFor(Duration),
+}
+
+/// The answer to a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Released {
+    Done,
+    /// The key was gone or held something else; nothing was changed.
+    NotOurs,
+}
+
+/// What is stored under a name, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) value: String,
+    /// `None`: no ttl.
+    pub(crate) remaining: Option<Duration>,
+}
+
+/// An operation that did not give its answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    /// Whether it may have been carried out all the same.
+    pub(crate) applied: Applied,
+    /// For the error's text: what happened and what to look at.
+    pub(crate) reason: String,
+    pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// Out of reach, or refusing for now: another try may pass.
+    Transient,
+    /// Refusing for good: a wrong password, a missing permission.
+    Permanent,
+    /// A value of another type is stored under this name.
+    WrongType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    No,
+    Unknown,
+}
+
+/// A wake-up for whoever waits for a name: resolves when it may be free. It may resolve without need, and a wake-up
+/// may be missed, so the waiter keeps a timer as well. Dropping it passes an unused wake-up on.
+pub(crate) trait Wakeup: Send {
+    /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
+    fn armed(&mut self) -> BoxFuture<'_, ()>;
+    /// Resolves at the next wake-up. Cancel safe.
+    fn woken(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// A place where locks are kept.
+///
+/// `within` is each operation's own deadline: after it, the answer is a [`Failure`], whatever hangs.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// Operations complete at once, wherever they are called: no need of a thread of our own.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Connects and asks whether locks can be kept there. For the start of a program: the error says which part of
+    /// the URL is wrong.
+    fn check(&self, _within: Duration) -> BoxFuture<'_, Result<(), LockError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Makes `claim` the holder for `ttl` if nobody else is; an own claim is armed anew.
+    fn acquire<'a>(
+        &'a self,
+        claim: &'a Claim,
+        ttl: Duration,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>>;
+
+    /// Extends each claim to its ttl from now if it is the holder. One answer for each, in order.
+    fn renew<'a>(
+        &'a self,
+        claims: &'a [(&'a Claim, Duration)],
+        within: Duration,
+    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>>;
+
+    /// Ends the hold of `claim` if it is the holder, and wakes who waits.
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        leave: Leave,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Released, Failure>>;
+
+    /// What is stored under `name`.
+    fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>>;
+
+    /// Deletes whatever hold is stored under `name`, and wakes who waits. Whether there was one.
+    fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Starts listening for `name`; `runtime` is where a task may be started for it.
+    fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup>;
+}

@@ -1,0 +1,13 @@
+-- KEYS: the lock. ARGV: the claim's value, the ms that the lock stays taken or 0, the channel of those who wait.
+-- Answers 1 done, 0 not ours. Deletes only the claim's own value. The publish may be forbidden to this user: then
+-- waiters find out by their timers.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+if ARGV[2] == '0' then
+  redis.call('DEL', KEYS[1])
+  redis.pcall('PUBLISH', ARGV[3], '')
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1

@@ -1,0 +1,90 @@
+//! Our scripts: sent by their hash, and in full when the server does not know them.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, ToRedisArgs, cmd};
+
+pub(super) static ACQUIRE: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("acquire.lua")), include_str!("acquire.lua"));
+pub(super) static RENEW: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("renew.lua")), include_str!("renew.lua"));
+pub(super) static RELEASE: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("release.lua")), include_str!("release.lua"));
+pub(super) static INSPECT: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("inspect.lua")), include_str!("inspect.lua"));
+pub(super) static FORCE_RELEASE: LuaScript = LuaScript::new(
+    || Script::new(include_str!("force_release.lua")),
+    include_str!("force_release.lua"),
+);
+
+/// A script's text, and its hash, found once.
+pub(super) struct LuaScript {
+    text: &'static str,
+    script: LazyLock<Script>,
+}
+
+/// One call of a script: its keys and arguments.
+pub(super) struct ScriptCall {
+    script: &'static LuaScript,
+    by_hash: Cmd,
+}
+
+impl LuaScript {
+    const fn new(script: fn() -> Script, text: &'static str) -> Self {
+        Self {
+            text,
+            script: LazyLock::new(script),
+        }
+    }
+
+    /// Begins a call with so many keys; then the keys and the arguments are to follow.
+    pub(super) fn keys(&'static self, count: usize) -> ScriptCall {
+        let mut by_hash = cmd("EVALSHA");
+        by_hash.arg(self.script.get_hash()).arg(count);
+        ScriptCall { script: self, by_hash }
+    }
+}
+
+impl ScriptCall {
+    pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+        self.by_hash.arg(arg);
+        self
+    }
+
+    pub(super) fn by_hash(&self) -> &Cmd {
+        &self.by_hash
+    }
+
+    /// The same call with the script's text, which the server keeps from then on. Not SCRIPT LOAD: in a cluster that
+    /// goes to all nodes, and one that hangs would fail the call.
+    pub(super) fn in_full(&self) -> Cmd {
+        let mut full = cmd("EVAL");
+        full.arg(self.script.text);
+        for arg in self.by_hash.args_iter().skip(2) {
+            if let redis::Arg::Simple(arg) = arg {
+                full.arg(arg);
+            }
+        }
+        full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_full_call_has_the_same_keys_and_arguments() {
+        let call = RELEASE.keys(1).arg("name").arg("value").arg(0).arg("channel");
+        let full = call.in_full();
+        let args: Vec<_> = full
+            .args_iter()
+            .map(|arg| match arg {
+                redis::Arg::Simple(arg) => String::from_utf8_lossy(arg).into_owned(),
+                _ => panic!("only simple arguments"),
+            })
+            .collect();
+        assert_eq!(args[0], "EVAL");
+        assert_eq!(args[2..], ["1", "name", "value", "0", "channel"]);
+    }
+}

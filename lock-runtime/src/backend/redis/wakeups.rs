@@ -1,0 +1,242 @@
+//! Wake-ups for those who wait: one subscription connection for a manager, opened when somebody waits.
+//!
+//! A release publishes to the lock's channel. Messages can be lost (Redis: "fire and forget"), so waiters keep timers;
+//! after a reconnection all of them are woken.
+
+use std::collections::{HashMap, HashSet};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::Client;
+use redis::aio::{PubSub, PubSubSink};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::super::{BoxFuture, Wakeup};
+
+/// How long connecting and subscribing may take; the library knows no limit of its own here.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long to wait before the next connection, when one broke.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Wakeups {
+    client: Client,
+    /// A std mutex, held for a map operation.
+    channels: Mutex<Channels>,
+    /// Tells the listening task that channels came or went.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Channels {
+    by_name: HashMap<String, Channel>,
+    /// Whether the listening task runs. It ends with its last channel.
+    listening: bool,
+}
+
+struct Channel {
+    notify: Arc<Notify>,
+    /// True once the server has confirmed the subscription.
+    armed: watch::Sender<bool>,
+    waiters: usize,
+}
+
+impl Wakeups {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            channels: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn listen(wakeups: &Arc<Self>, name: String, runtime: &Handle) -> Box<dyn Wakeup> {
+        let mut channels = wakeups.channels();
+        let channel = channels.by_name.entry(name.clone()).or_insert_with(|| Channel {
+            notify: Arc::new(Notify::new()),
+            armed: watch::Sender::new(false),
+            waiters: 0,
+        });
+        channel.waiters += 1;
+        let waiter = Waiter {
+            wakeups: Arc::clone(wakeups),
+            notify: Arc::clone(&channel.notify),
+            armed: channel.armed.subscribe(),
+            name,
+        };
+        if std::mem::replace(&mut channels.listening, true) {
+            wakeups.changed.notify_one();
+        } else {
+            let listening = Listening {
+                wakeups: Arc::clone(wakeups),
+                finished: false,
+            };
+            runtime.spawn(listen(listening));
+        }
+        drop(channels);
+        Box::new(waiter)
+    }
+
+    fn channels(&self) -> MutexGuard<'_, Channels> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One waiter is enough: its own release publishes again.
+    fn wake(&self, name: &str) {
+        if let Some(channel) = self.channels().by_name.get(name) {
+            channel.notify.notify_one();
+        }
+    }
+
+    /// Nobody can be sure of anything: all look for themselves.
+    fn disarm_and_wake_all(&self) {
+        for channel in self.channels().by_name.values() {
+            channel.armed.send_replace(false);
+            channel.notify.notify_waiters();
+        }
+    }
+
+    fn arm(&self, name: &str) {
+        if let Some(channel) = self.channels().by_name.get(name) {
+            channel.armed.send_replace(true);
+        }
+    }
+
+    fn names(&self) -> HashSet<String> {
+        self.channels().by_name.keys().cloned().collect()
+    }
+}
+
+/// Makes the next waiter start another task, however this one ends.
+struct Listening {
+    wakeups: Arc<Wakeups>,
+    /// It has said so already.
+    finished: bool,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.wakeups.channels().listening = false;
+            self.wakeups.disarm_and_wake_all();
+        }
+    }
+}
+
+/// Connects while somebody waits.
+async fn listen(mut listening: Listening) {
+    let wakeups = Arc::clone(&listening.wakeups);
+    loop {
+        match timeout(ANSWER, wakeups.client.get_async_pubsub()).await {
+            Ok(Ok(connection)) => serve(&wakeups, connection).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no subscription connection; waiters go by their timers"),
+            Err(_) => tracing::debug!("no subscription connection in time; waiters go by their timers"),
+        }
+        wakeups.disarm_and_wake_all();
+        {
+            let mut channels = wakeups.channels();
+            if channels.by_name.is_empty() {
+                // Under the mutex, so that a waiter who comes now starts another task.
+                channels.listening = false;
+                listening.finished = true;
+                return;
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// How long the connection is kept when nobody waits any more: somebody often does again.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Until the connection breaks or nobody waits any more.
+async fn serve(wakeups: &Wakeups, connection: PubSub) {
+    let (mut sink, mut messages) = connection.split();
+    let mut subscribed = HashSet::new();
+    loop {
+        if !follow(wakeups, &mut sink, &mut subscribed).await {
+            return;
+        }
+        let idle = subscribed.is_empty();
+        let lingering = async { if idle { sleep(LINGER).await } else { pending().await } };
+        // Whichever is first; the others have nothing half-done.
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => wakeups.wake(message.get_channel_name()),
+                None => return,
+            },
+            () = wakeups.changed.notified() => {}
+            () = lingering => return,
+        }
+    }
+}
+
+/// Subscribes to what is waited for and unsubscribes from the rest. False: the connection is no good.
+async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut HashSet<String>) -> bool {
+    let names = wakeups.names();
+    for name in subscribed.extract_if(|name| !names.contains(name)) {
+        match timeout(ANSWER, sink.unsubscribe(&name)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    for name in names {
+        if subscribed.contains(&name) {
+            wakeups.arm(&name);
+            continue;
+        }
+        match timeout(ANSWER, sink.subscribe(&name)).await {
+            Ok(Ok(())) => {
+                wakeups.arm(&name);
+                subscribed.insert(name);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot subscribe; waiters go by their timers");
+                return false;
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// A place among those who wait for one lock.
+struct Waiter {
+    wakeups: Arc<Wakeups>,
+    notify: Arc<Notify>,
+    armed: watch::Receiver<bool>,
+    name: String,
+}
+
+impl Wakeup for Waiter {
+    fn armed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The sender lives in the map as long as this waiter; its end would mean the same: no use waiting.
+            let _ = self.armed.wait_for(|armed| *armed).await;
+        })
+    }
+
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.notify.notified())
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut channels = self.wakeups.channels();
+        let Some(channel) = channels.by_name.get_mut(&self.name) else {
+            return;
+        };
+        channel.waiters -= 1;
+        if channel.waiters == 0 {
+            channels.by_name.remove(&self.name);
+            self.wakeups.changed.notify_one();
+        } else {
+            // This one may have been woken and then given up; the wake-up must not be lost with it.
+            channel.notify.notify_one();
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A manager with settings of one's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::manager::Shared;
+use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, MAX_DURATION, check_ttl};
+use crate::{Key, LockError, LockManager, url};
+
+/// How long [`LockManagerBuilder::connect`] waits for the backend; the contract allows 5 s.
+const CONNECT: Duration = Duration::from_secs(4);
+
+/// Settings of a [`LockManager`], from [`LockManager::builder`].
+#[must_use = "a builder does nothing before it connects"]
+#[derive(Clone)]
+pub struct LockManagerBuilder {
+    url: Option<String>,
+    namespace: String,
+    owner: Option<String>,
+    default_ttl: Duration,
+    default_wait: Duration,
+}
+
+impl Default for LockManagerBuilder {
+    fn default() -> Self {
+        Self {
+            url: None,
+            namespace: "lock:".to_owned(),
+            owner: None,
+            default_ttl: DEFAULT_TTL,
+            default_wait: DEFAULT_WAIT,
+        }
+    }
+}
+
+// No `Debug` by derive: the URL holds a password.
+impl std::fmt::Debug for LockManagerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LockManagerBuilder")
+            .field("namespace", &self.namespace)
+            .field("owner", &self.owner)
+            .field("default_ttl", &self.default_ttl)
+            .field("default_wait", &self.default_wait)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LockManagerBuilder {
+    /// Where the locks are kept. Required.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// What stands before every key in the backend; `lock:` unless set. Empty is allowed, and makes locks that any
+    /// client of Redis's documented pattern respects.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// A label for operators, stored with every lock; the host's name and the process id unless set. It is not
+    /// secret.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// How long a lease lives without renewal where the call says nothing; 30 s unless set. At least 100 ms.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = ttl;
+        self
+    }
+
+    /// The longest wait for another holder where the call says nothing; 10 s unless set.
+    pub fn default_wait(mut self, wait: Duration) -> Self {
+        self.default_wait = wait;
+        self
+    }
+
+    /// Checks the settings and connects.
+    ///
+    /// # Errors
+    ///
+    /// Within 5 s: [`LockError::InvalidOption`], [`LockError::InvalidUrl`] or [`LockError::Unavailable`], with what is
+    /// wrong and where.
+    pub async fn connect(self) -> Result<LockManager, LockError> {
+        let invalid = |option, reason: &str| LockError::InvalidOption {
+            key: None,
+            option,
+            reason: reason.to_owned(),
+        };
+        check_ttl(self.default_ttl).map_err(|reason| invalid("default_ttl", &reason))?;
+        if self.default_wait > MAX_DURATION {
+            return Err(invalid("default_wait", "it is over 100 years"));
+        }
+        let owner = self.owner.unwrap_or_else(default_owner);
+        if owner.len() > 256 || owner.chars().any(char::is_control) {
+            return Err(invalid(
+                "owner",
+                "a label has at most 256 bytes and no control characters",
+            ));
+        }
+        let Some(text) = self.url else {
+            return Err(invalid(
+                "url",
+                "it is missing; write `.url(\"redis://127.0.0.1:6379\")`",
+            ));
+        };
+        let backend = url::open(&text)?;
+        let shared = Shared::new(backend, self.namespace, owner, self.default_ttl, self.default_wait);
+        let manager = LockManager(Arc::new(shared));
+        if !manager.0.backend.is_local() {
+            let backend = Arc::clone(&manager.0.backend);
+            let timeline = manager.0.timeline(&Key::from(""))?;
+            // On the lock thread, because the connection lives where it was made.
+            let check = timeline.spawn(async move { backend.check(CONNECT).await });
+            match check.await {
+                Ok(answer) => answer?,
+                Err(error) => {
+                    return Err(LockError::Unavailable {
+                        key: None,
+                        reason: "the connection was interrupted".to_owned(),
+                        source: Some(error.into()),
+                    });
+                }
+            }
+        }
+        Ok(manager)
+    }
+}
+
+/// `host:process`.
+pub(crate) fn default_owner() -> String {
+    format!("{}:{}", host(), std::process::id())
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "host".to_owned())
+}

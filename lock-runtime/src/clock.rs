@@ -1,0 +1,141 @@
+//! The lease clock. It goes on while the machine sleeps.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+/// A point on the lease clock, in nanoseconds since an origin of this process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Later than anything that happens.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where a lease reads the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The machine's own, including the time that it was suspended.
+    Real,
+    /// Tokio's, where a test has paused it.
+    Paused,
+}
+
+impl Clock {
+    /// The clock that the caller lives by: tokio's if the runtime around the caller has it paused.
+    ///
+    /// Tokio does not tell whether its clock is paused. A running clock lies between two readings of the real
+    /// one, a paused one stands still before them (or was advanced behind them).
+    pub(crate) fn here() -> Self {
+        if Handle::try_current().is_err() {
+            return Self::Real;
+        }
+        let before = Instant::now();
+        let tokio = tokio::time::Instant::now().into_std();
+        let after = Instant::now();
+        if before <= tokio && tokio <= after {
+            Self::Real
+        } else {
+            Self::Paused
+        }
+    }
+
+    pub(crate) fn now(self) -> Moment {
+        match self {
+            Self::Real => real_now(),
+            Self::Paused => {
+                let (instant, moment) = *ORIGIN;
+                let now = tokio::time::Instant::now().into_std();
+                moment.plus(now.saturating_duration_since(instant))
+            }
+        }
+    }
+
+    /// Waits until `moment` on this clock. Call it on the runtime whose timers should be used.
+    ///
+    /// Tokio's timers stand still while the machine sleeps, the lease clock does not; so the clock is read again
+    /// at least once a second (hazard: `Instant` on Linux does not count suspend, rust-lang/rust#79462).
+    pub(crate) async fn sleep_until(self, moment: Moment) {
+        const LONGEST: Duration = Duration::from_secs(1);
+        if moment == Moment::NEVER {
+            return std::future::pending().await;
+        }
+        loop {
+            let left = moment.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            let nap = match self {
+                Self::Real => left.min(LONGEST),
+                Self::Paused => left,
+            };
+            tokio::time::sleep(nap).await;
+        }
+    }
+}
+
+/// One instant on both scales, so that moments of both clocks can be compared.
+static ORIGIN: LazyLock<(Instant, Moment)> = LazyLock::new(|| (Instant::now(), real_now()));
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn real_now() -> Moment {
+    // CLOCK_MONOTONIC stops while a machine is suspended; a server elsewhere does not.
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn real_now() -> Moment {
+    // A day ahead of the process's start, so that nothing underflows.
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Moment(86_400_000_000_000).plus(START.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_running_runtime_lives_by_the_real_clock() {
+        assert_eq!(Clock::here(), Clock::Real);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_runtime_is_noticed_before_and_after_it_was_advanced() {
+        assert_eq!(Clock::here(), Clock::Paused);
+        let before = Clock::Paused.now();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(Clock::here(), Clock::Paused);
+        assert_eq!(Clock::Paused.now().since(before), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn outside_a_runtime_the_clock_is_real() {
+        assert_eq!(Clock::here(), Clock::Real);
+    }
+}

@@ -1,0 +1,336 @@
+//! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::backend::{Claim, Failure, FailureKind, Renewed};
+use crate::clock::Moment;
+use crate::manager::Shared;
+use crate::telemetry::Telemetry;
+use crate::terms::Terms;
+use crate::timeline::Timeline;
+use crate::{Fence, Key, LostReason};
+
+/// Unique in the process: never reused, so that what is late cannot hit the next hold of the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct HoldId(u64);
+
+/// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
+pub(crate) struct Hold {
+    pub(crate) id: HoldId,
+    pub(crate) key: Key,
+    pub(crate) claim: Claim,
+    pub(crate) fence: Fence,
+    pub(crate) terms: Terms,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timeline: Arc<Timeline>,
+    pub(crate) telemetry: Telemetry,
+    /// When the grant was known: `hold_at_least` and `max_hold` count from here.
+    pub(crate) granted: Moment,
+    /// The lease is valid before this moment, in nanoseconds. Moved by confirmed renewals only.
+    deadline: AtomicU64,
+    /// When the next renewal is due, in nanoseconds.
+    next_renewal: AtomicU64,
+    /// A renewal was sent and its answer is not there yet.
+    renewing: AtomicBool,
+    /// Told when `renewing` ends.
+    renewal_answered: Notify,
+    /// A [`State`].
+    state: AtomicU8,
+    /// Told when the lease is lost.
+    lost: Notify,
+    /// The release has begun. Apart from `state`, because a lost hold ends too.
+    ended: AtomicBool,
+}
+
+/// What an acquire got.
+pub(crate) struct Grant {
+    pub(crate) key: Key,
+    pub(crate) claim: Claim,
+    pub(crate) fence: Fence,
+    /// The lock clock before the request was sent that succeeded.
+    pub(crate) sent: Moment,
+    /// And after its answer.
+    pub(crate) granted: Moment,
+}
+
+/// What a hold is scheduled for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Nothing,
+    Renewal,
+}
+
+/// How far the lease is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Held,
+    Lost(LostReason),
+    /// Released by its holder while it was valid.
+    Ended,
+}
+
+impl Hold {
+    pub(crate) fn new(
+        grant: Grant,
+        terms: Terms,
+        shared: Arc<Shared>,
+        timeline: Arc<Timeline>,
+        telemetry: Telemetry,
+    ) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: HoldId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            key: grant.key,
+            claim: grant.claim,
+            fence: grant.fence,
+            deadline: AtomicU64::new(deadline(grant.sent, terms.ttl).as_nanos()),
+            next_renewal: AtomicU64::new(next_renewal(grant.sent, &terms).as_nanos()),
+            granted: grant.granted,
+            terms,
+            shared,
+            timeline,
+            telemetry,
+            renewing: AtomicBool::new(false),
+            renewal_answered: Notify::new(),
+            state: AtomicU8::new(State::Held.encode()),
+            lost: Notify::new(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
+    pub(crate) fn state(&self) -> State {
+        let state = State::decode(self.state.load(Ordering::Acquire));
+        if state != State::Held {
+            return state;
+        }
+        let now = self.timeline.clock.now();
+        if now >= self.max_end() && self.max_end() <= self.deadline() {
+            self.lose(LostReason::MaxHold)
+        } else if now >= self.deadline() {
+            self.lose(LostReason::Expired)
+        } else {
+            State::Held
+        }
+    }
+
+    /// Why the lease is lost, if it is.
+    pub(crate) fn lost_reason(&self) -> Option<LostReason> {
+        match self.state() {
+            State::Lost(reason) => Some(reason),
+            State::Held | State::Ended => None,
+        }
+    }
+
+    /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
+    pub(crate) fn remaining(&self) -> Duration {
+        match self.state() {
+            State::Held => self.deadline().min(self.max_end()).since(self.timeline.clock.now()),
+            State::Lost(_) | State::Ended => Duration::ZERO,
+        }
+    }
+
+    /// How long it has been held.
+    pub(crate) fn held_for(&self) -> Duration {
+        self.timeline.clock.now().since(self.granted)
+    }
+
+    /// Resolves when the lease may have been lost. Ask [`state`](Self::state) after creating it: a loss in between
+    /// is then not missed.
+    pub(crate) fn lost(&self) -> tokio::sync::futures::Notified<'_> {
+        self.lost.notified()
+    }
+
+    /// Declares the lease lost, once: the first reason stays. Gives the state after it.
+    pub(crate) fn lose(&self, reason: LostReason) -> State {
+        let lost = State::Lost(reason);
+        match self
+            .state
+            .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => {
+                self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
+                self.lost.notify_waiters();
+                lost
+            }
+            Err(state) => State::decode(state),
+        }
+    }
+
+    /// Begins the end of the hold; true for the first caller only, who must release. Renewal stops here.
+    pub(crate) fn begin_end(&self) -> bool {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let (held, ended) = (State::Held.encode(), State::Ended.encode());
+        // A lease whose time is over is lost, also if this is the first to notice.
+        if self.state() == State::Held {
+            // It fails if the lease was lost in this moment; then that stays.
+            let _ = self
+                .state
+                .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
+        }
+        self.timeline.forget(self);
+        true
+    }
+
+    /// When the schedule should look at this hold.
+    pub(crate) fn next_event(&self) -> Moment {
+        if State::decode(self.state.load(Ordering::Acquire)) != State::Held {
+            return Moment::NEVER;
+        }
+        let renewal = if self.renewing.load(Ordering::Acquire) {
+            Moment::NEVER
+        } else {
+            Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+        };
+        renewal.min(self.deadline()).min(self.max_end())
+    }
+
+    /// What is due at `now`. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
+    pub(crate) fn due(&self, now: Moment) -> Due {
+        let planned = Moment::from_nanos(self.next_renewal.load(Ordering::Acquire));
+        if self.state() != State::Held || now < planned || self.renewing.swap(true, Ordering::AcqRel) {
+            return Due::Nothing;
+        }
+        let late = now.since(planned);
+        if late > self.terms.ttl / 10 {
+            self.telemetry.renewal_late(&self.key, late);
+        }
+        Due::Renewal
+    }
+
+    /// How long to wait for the answer to a renewal: a second chance must fit before the deadline.
+    pub(crate) fn patience(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(1);
+        (self.terms.ttl / 3).min(LONGEST)
+    }
+
+    /// Takes the answer to the renewal that was sent at `sent`.
+    pub(crate) fn renewed(&self, sent: Moment, now: Moment, answer: Result<Renewed, Failure>) {
+        if self.ended.load(Ordering::Acquire) {
+            // The answer to a renewal that the release has overtaken says nothing about the hold.
+            return;
+        }
+        match answer {
+            Ok(Renewed::Extended) => {
+                // An answer after the deadline comes too late: `state` says so, and it stays so.
+                if self.state() == State::Held {
+                    self.deadline
+                        .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
+                    let next = next_renewal(sent, &self.terms);
+                    self.next_renewal.store(next.as_nanos(), Ordering::Release);
+                    self.telemetry.renewed(&self.key, self.fence);
+                }
+            }
+            Ok(Renewed::Missing) => {
+                self.lose(LostReason::Missing);
+            }
+            Ok(Renewed::Taken) => {
+                self.lose(LostReason::Taken);
+            }
+            Err(failure) if failure.kind == FailureKind::WrongType => {
+                self.lose(LostReason::Taken);
+            }
+            Err(failure) => {
+                self.telemetry
+                    .renewal_failed(&self.key, self.remaining(), &failure.reason);
+                let pause = (self.terms.ttl / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
+                self.next_renewal.store(now.plus(pause).as_nanos(), Ordering::Release);
+            }
+        }
+    }
+
+    /// The renewal has its answer, or never gets one.
+    pub(crate) fn renewal_over(&self) {
+        self.renewing.store(false, Ordering::Release);
+        self.renewal_answered.notify_waiters();
+    }
+
+    /// Waits until no renewal is under way. The caller bounds the time.
+    pub(crate) async fn no_renewal_under_way(&self) {
+        loop {
+            let answered = self.renewal_answered.notified();
+            if !self.renewing.load(Ordering::Acquire) {
+                return;
+            }
+            answered.await;
+        }
+    }
+
+    fn deadline(&self) -> Moment {
+        Moment::from_nanos(self.deadline.load(Ordering::Acquire))
+    }
+
+    fn max_end(&self) -> Moment {
+        self.terms.max_hold.map_or(Moment::NEVER, |max| self.granted.plus(max))
+    }
+}
+
+impl State {
+    const REASONS: [LostReason; 5] = [
+        LostReason::Expired,
+        LostReason::Taken,
+        LostReason::Missing,
+        LostReason::MaxHold,
+        LostReason::Shutdown,
+    ];
+
+    fn encode(self) -> u8 {
+        match self {
+            Self::Held => 0,
+            Self::Ended => 1,
+            Self::Lost(LostReason::Expired) => 2,
+            Self::Lost(LostReason::Taken) => 3,
+            Self::Lost(LostReason::Missing) => 4,
+            Self::Lost(LostReason::MaxHold) => 5,
+            Self::Lost(LostReason::Shutdown) => 6,
+        }
+    }
+
+    fn decode(code: u8) -> Self {
+        match code {
+            0 => Self::Held,
+            1 => Self::Ended,
+            lost => Self::Lost(Self::REASONS[usize::from(lost - 2).min(4)]),
+        }
+    }
+}
+
+/// A lease that was asked for at `sent` is believed until its ttl, less the drift between two clocks: a hundredth of
+/// the ttl for their rates and 2 ms for their grain (Redis documentation, "Distributed locks"; so do the Redlock
+/// libraries).
+pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
+    let drift = ttl / 100 + Duration::from_millis(2);
+    sent.plus(ttl.saturating_sub(drift))
+}
+
+/// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
+fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
+    terms.renew_every.map_or(Moment::NEVER, |period| {
+        sent.plus(period.mul_f64(fastrand::f64().mul_add(-0.1, 1.0)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_survives_its_code() {
+        let lost = State::REASONS.map(State::Lost);
+        for state in [State::Held, State::Ended].into_iter().chain(lost) {
+            assert_eq!(State::decode(state.encode()), state);
+        }
+    }
+
+    #[test]
+    fn the_deadline_keeps_a_hundredth_and_two_milliseconds_from_the_ttl() {
+        let deadline = deadline(Moment::from_nanos(0), Duration::from_secs(10));
+        assert_eq!(deadline.since(Moment::from_nanos(0)), Duration::from_millis(9_898));
+    }
+}

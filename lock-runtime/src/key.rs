@@ -1,0 +1,175 @@
+//! The lock's name: raw keys, keys from segments, keys from the attribute's template.
+
+use std::fmt::{self, Display, Write};
+
+use percent_encoding::percent_encode_byte;
+
+use crate::LockError;
+
+/// The longest key, in bytes after encoding and without the namespace.
+const MAX_BYTES: usize = 1_024;
+
+/// The name of a lock, without the manager's namespace.
+///
+/// `Key::from` takes a text as it is and leaves the check to the moment of use; [`Key::new`] checks at once;
+/// [`Key::from_segments`] encodes values so that they cannot collide. It displays as the encoded key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// Takes `key` as it is and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidKey`] when it is empty or has more than 1,024 bytes.
+    pub fn new(key: impl Into<String>) -> Result<Self, LockError> {
+        let key = Self(key.into());
+        key.check()?;
+        Ok(key)
+    }
+
+    /// Encodes each segment and joins them with `:`, so that two different lists never make the same key.
+    ///
+    /// ```
+    /// # use lock_runtime::Key;
+    /// assert_eq!(Key::from_segments(["order", "1:2", "3"]).as_str(), "order:1%3A2:3");
+    /// ```
+    ///
+    /// The length is checked when the key is used.
+    pub fn from_segments<I>(segments: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Display,
+    {
+        let mut text = String::new();
+        for (index, segment) in segments.into_iter().enumerate() {
+            if index > 0 {
+                text.push(':');
+            }
+            encode_into(&mut text, &segment);
+        }
+        Self(text)
+    }
+
+    /// The key as text, encoded, without the namespace.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LockError> {
+        let reason = if self.0.is_empty() {
+            "it is empty; a key needs at least one character".to_owned()
+        } else if self.0.len() > MAX_BYTES {
+            format!(
+                "it has {} bytes after encoding, at most {MAX_BYTES} are allowed; use a shorter identifier or a hash",
+                self.0.len()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(LockError::InvalidKey {
+            key: self.shortened(),
+            reason,
+        })
+    }
+
+    /// At most 80 characters of it: an error text is no place for megabytes.
+    fn shortened(&self) -> Self {
+        match self.0.char_indices().nth(80) {
+            None => self.clone(),
+            Some((end, _)) => Self(format!("{}…", &self.0[..end])),
+        }
+    }
+}
+
+impl From<String> for Key {
+    fn from(key: String) -> Self {
+        Self(key)
+    }
+}
+
+impl From<&str> for Key {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+impl From<&String> for Key {
+    fn from(key: &String) -> Self {
+        Self(key.clone())
+    }
+}
+
+impl From<&Key> for Key {
+    fn from(key: &Key) -> Self {
+        key.clone()
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Puts `value` into `text`, percent-encoding what a template or `from_segments` uses as structure.
+pub(crate) fn encode_into(text: &mut String, value: &(impl Display + ?Sized)) {
+    // Writing into a String cannot fail, and a `Display` that reports an error of its own has written what it
+    // could: the same as `ToString`, without its panic.
+    let _ = write!(Encoder(text), "{value}");
+}
+
+/// Encodes while it is written to, so that no value is copied twice.
+struct Encoder<'a>(&'a mut String);
+
+impl Write for Encoder<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for character in part.chars() {
+            if must_be_encoded(character) {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    self.0.push_str(percent_encode_byte(byte));
+                }
+            } else {
+                self.0.push(character);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The separators that a template may put between two values, what would be mistaken for an encoded byte, the
+/// braces of a Redis Cluster hash tag, and what cannot be read in a log.
+fn must_be_encoded(character: char) -> bool {
+    character.is_control() || matches!(character, ' ' | '%' | ':' | '/' | '|' | '#' | '{' | '}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_in_values_are_encoded() {
+        let key = Key::from_segments(["a b", "%:/|#{}", "\n\u{85}"]);
+        assert_eq!(key.as_str(), "a%20b:%25%3A%2F%7C%23%7B%7D:%0A%C2%85");
+    }
+
+    #[test]
+    fn letters_of_every_alphabet_stay() {
+        assert_eq!(Key::from_segments(["Zoë", "注文"]).as_str(), "Zoë:注文");
+    }
+
+    #[test]
+    fn a_long_key_is_refused_with_its_length() {
+        let error = Key::new("x".repeat(1_025)).unwrap_err();
+        assert!(error.to_string().contains("1025 bytes"), "{error}");
+        assert!(Key::new("x".repeat(1_024)).is_ok());
+    }
+}

@@ -1,0 +1,273 @@
+//! The manager: one backend, one namespace, one owner label, and everything that is held through it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{self, Handle};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::acquire;
+use crate::backend::memory::MemoryBackend;
+use crate::backend::{Backend, Failure, Stored};
+use crate::clock::Clock;
+use crate::ownership::Ownership;
+use crate::release::unavailable;
+use crate::scope;
+use crate::shutdown;
+use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
+use crate::timeline::Timeline;
+use crate::{Holder, Key, LockError, LockManagerBuilder, LockRequest};
+
+/// How long an operator's question may take.
+const ANSWER: Duration = Duration::from_secs(4);
+/// Names of our own helper keys and channels begin like this, whatever the namespace.
+pub(crate) const RESERVED: &str = "distributed-lock:";
+
+/// Gives locks: the entry to everything here.
+///
+/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share one connection and one
+/// thread, which renews and releases; both end with the last clone, guard and running call.
+#[derive(Clone)]
+pub struct LockManager(pub(crate) Arc<Shared>);
+
+/// What all clones of a manager, and all its holds, share.
+pub(crate) struct Shared {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Stands before every key.
+    pub(crate) namespace: String,
+    /// Stands behind every token, for operators.
+    pub(crate) owner: String,
+    pub(crate) default_ttl: Duration,
+    pub(crate) default_wait: Duration,
+    /// Cancelled when the shutdown begins.
+    pub(crate) closing: CancellationToken,
+    /// Has a token for each hold and each attempt at one.
+    pub(crate) active: TaskTracker,
+    /// Has the releases that go on in the background.
+    pub(crate) releases: TaskTracker,
+    /// Started with the first hold that needs it.
+    real: OnceLock<Arc<Timeline>>,
+    /// For the in-process backend: one for each runtime whose clock is paused. A std mutex, never held across an
+    /// await.
+    paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
+}
+
+/// The manager that annotated functions use that name none.
+static INSTALLED: OnceLock<LockManager> = OnceLock::new();
+
+impl LockManager {
+    /// Locks inside this process only, for development and tests. Every call makes a separate set of locks; the URL
+    /// `memory://name` makes one that is shared by name.
+    ///
+    /// Leases live by tokio's clock where a test has paused it.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Arc::new(Shared::new(
+            Arc::new(MemoryBackend::private()),
+            "lock:".to_owned(),
+            crate::builder::default_owner(),
+            DEFAULT_TTL,
+            DEFAULT_WAIT,
+        )))
+    }
+
+    /// Connects to the backend that `url` names. See the crate's documentation for the URLs.
+    ///
+    /// # Errors
+    ///
+    /// Within 5 s: [`LockError::InvalidUrl`] when the URL, its user, password or database is wrong,
+    /// [`LockError::Unavailable`] when nothing answers there. Both say which part of the URL it is about.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, LockError> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// For a namespace, an owner label and defaults of your own.
+    #[must_use]
+    pub fn builder() -> LockManagerBuilder {
+        LockManagerBuilder::default()
+    }
+
+    /// Makes this the process-wide manager, for annotated functions that name none.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::AlreadyInstalled`] when there is one.
+    pub fn install(&self) -> Result<(), LockError> {
+        INSTALLED.set(self.clone()).map_err(|_| LockError::AlreadyInstalled)
+    }
+
+    /// The process-wide manager.
+    #[must_use]
+    pub fn installed() -> Option<Self> {
+        INSTALLED.get().cloned()
+    }
+
+    /// Begins a request for the lock `key`, which is taken as it is and checked when it is acquired.
+    pub fn lock(&self, key: impl Into<Key>) -> LockRequest {
+        LockRequest::new(self.clone(), key.into())
+    }
+
+    /// Who holds the lock `key` now, for operators and diagnosis.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] within 5 s, [`LockError::WrongType`], [`LockError::InvalidKey`].
+    pub async fn inspect(&self, key: impl Into<Key>) -> Result<Option<Holder>, LockError> {
+        let stored: Option<Stored> = self
+            .ask(key.into(), |backend, name| async move {
+                backend.inspect(&name, ANSWER).await
+            })
+            .await?;
+        Ok(stored.map(Holder::from))
+    }
+
+    /// Deletes the lock `key`, whoever holds it, and wakes who waits for it. For operators: the holder notices at its
+    /// next renewal that the lease is lost, and may have written until then. Whether there was a lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] within 5 s, [`LockError::WrongType`], [`LockError::InvalidKey`].
+    pub async fn force_release(&self, key: impl Into<Key>) -> Result<bool, LockError> {
+        self.ask(key.into(), |backend, name| async move {
+            backend.force_release(&name, ANSWER).await
+        })
+        .await
+    }
+
+    /// Ends this manager: from now on no new holds and no waiting for them; waits at most `grace` for the bodies and
+    /// guards that hold something; those that are left then are lost with
+    /// [`Shutdown`](crate::LostReason::Shutdown). Every hold is released when this returns, and a release that was
+    /// going on in the background had two more seconds.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// The manager stays closed; call it again to go on.
+    pub async fn shutdown(&self, grace: Duration) {
+        shutdown::shutdown(&self.0, grace).await;
+    }
+
+    /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for.
+    pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+        let shared = &self.0;
+        let terms = Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?;
+        let name = shared.name(&key)?;
+        match scope::surrounding(shared, &name) {
+            Some(ownership) if spec.reentrant => return Ok(ownership),
+            Some(_) => return Err(LockError::Reentered { key }),
+            None => {}
+        }
+        let claim = acquire::claim(shared, name);
+        acquire::acquire(shared, key, claim, terms).await
+    }
+
+    async fn ask<T, F>(&self, key: Key, question: impl FnOnce(Arc<dyn Backend>, String) -> F) -> Result<T, LockError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let shared = &self.0;
+        let name = shared.name(&key)?;
+        let question = question(Arc::clone(&shared.backend), name);
+        let answer = if shared.backend.is_local() {
+            question.await
+        } else {
+            match shared.timeline(&key)?.spawn(question).await {
+                Ok(answer) => answer,
+                // The lock thread has stopped.
+                Err(_) => return Err(LockError::ShutDown { key: Some(key) }),
+            }
+        };
+        answer.map_err(|failure| unavailable(&key, failure))
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        namespace: String,
+        owner: String,
+        default_ttl: Duration,
+        default_wait: Duration,
+    ) -> Self {
+        Self {
+            backend,
+            namespace,
+            owner,
+            default_ttl,
+            default_wait,
+            closing: CancellationToken::new(),
+            active: TaskTracker::new(),
+            releases: TaskTracker::new(),
+            real: OnceLock::new(),
+            paused: Mutex::default(),
+        }
+    }
+
+    /// The full name of a key, checked.
+    fn name(&self, key: &Key) -> Result<String, LockError> {
+        key.check()?;
+        let name = format!("{}{}", self.namespace, key);
+        if name.starts_with(RESERVED) {
+            return Err(LockError::InvalidKey {
+                key: key.clone(),
+                reason: format!(
+                    "names that begin with `{RESERVED}` are this library's own; use another key or namespace"
+                ),
+            });
+        }
+        Ok(name)
+    }
+
+    /// The timeline that the caller's holds live by.
+    pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
+        if self.backend.is_local()
+            && Clock::here() == Clock::Paused
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+            let timeline = paused
+                .entry(runtime.id())
+                .or_insert_with(|| Arc::new(Timeline::on_paused(runtime, Arc::clone(&self.backend))));
+            return Ok(Arc::clone(timeline));
+        }
+        if let Some(timeline) = self.real.get() {
+            return Ok(Arc::clone(timeline));
+        }
+        let timeline = Timeline::on_lock_thread(Arc::clone(&self.backend)).map_err(|error| LockError::Unavailable {
+            key: Some(key.clone()),
+            reason: format!("the thread that renews leases could not be started: {error}"),
+            source: Some(error.into()),
+        })?;
+        // Two callers may come here at once; the loser's thread ends with its timeline.
+        Ok(Arc::clone(self.real.get_or_init(|| Arc::new(timeline))))
+    }
+
+    /// Every timeline that was started.
+    pub(crate) fn timelines(&self) -> Vec<Arc<Timeline>> {
+        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        self.real.get().into_iter().chain(paused.values()).cloned().collect()
+    }
+}
+
+impl AsRef<LockManager> for LockManager {
+    fn as_ref(&self) -> &LockManager {
+        self
+    }
+}
+
+impl fmt::Debug for LockManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockManager")
+            .field("namespace", &self.0.namespace)
+            .field("owner", &self.0.owner)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! Giving a lock back: at once if possible, otherwise again and again until its ttl would be over anyway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::backend::{Applied, Claim, Failure, Leave, Released};
+use crate::clock::Moment;
+use crate::hold::Hold;
+use crate::manager::Shared;
+use crate::ownership::Ending;
+use crate::timeline::Timeline;
+use crate::{LockError, LostReason};
+
+/// How long a caller waits for its release to be confirmed, before it goes on in the background.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a release ended, or where it stands.
+#[derive(Debug)]
+pub(crate) enum ReleaseEnd {
+    /// The lock is free (or stays taken for the rest of `hold_at_least`).
+    Released,
+    /// There was nothing to release.
+    Lost(LostReason),
+    /// No answer yet; it goes on in the background.
+    Failed(Failure),
+}
+
+/// Starts the release of a hold that has ended.
+pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
+    if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost {
+        return Ending::Over(ReleaseEnd::Lost(reason));
+    }
+    if hold.shared.backend.is_local() {
+        // Ready at once, by the backend's word; so it also works where there is no runtime.
+        let end = first_try(Arc::clone(&hold), lost).now_or_never();
+        return Ending::Over(end.unwrap_or(ReleaseEnd::Released));
+    }
+    let timeline = Arc::clone(&hold.timeline);
+    let releases = hold.shared.releases.clone();
+    Ending::UnderWay(releases.spawn_on(first_try(hold, lost), timeline.runtime()))
+}
+
+impl Ending {
+    /// Waits for the first answer. Cancel safe: the release goes on without the waiter.
+    pub(crate) async fn wait(self) -> ReleaseEnd {
+        match self {
+            Self::Over(end) => end,
+            Self::UnderWay(task) => task.await.unwrap_or_else(|error| {
+                // The lock thread went down with the process, or the release has a bug; its ttl ends the hold.
+                ReleaseEnd::Failed(Failure {
+                    kind: crate::backend::FailureKind::Permanent,
+                    applied: Applied::Unknown,
+                    reason: "the release was interrupted; the lock is free when its ttl is over".to_owned(),
+                    source: Some(Box::new(error)),
+                })
+            }),
+        }
+    }
+}
+
+/// At most [`PATIENCE`] long; tries a second time where the first one only found a dead connection.
+async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
+    let clock = hold.timeline.clock;
+    let started = clock.now();
+    let mut maybe_done = false;
+    loop {
+        let left = PATIENCE.saturating_sub(clock.now().since(started));
+        match ask(&hold, left).await {
+            Ok(answer) => return conclude(&hold, lost, answer, maybe_done),
+            Err(failure) => {
+                maybe_done |= failure.applied == Applied::Unknown;
+                let half_over = clock.now().since(started) > PATIENCE / 2;
+                if half_over || failure.kind != crate::backend::FailureKind::Transient {
+                    hold.telemetry.release_failed(&hold.key, &failure.reason);
+                    let background = keep_trying(Arc::clone(&hold));
+                    hold.shared.releases.spawn_on(background, hold.timeline.runtime());
+                    return ReleaseEnd::Failed(failure);
+                }
+                pause(&hold.timeline, Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+fn conclude(hold: &Hold, lost: Option<LostReason>, answer: Released, maybe_done: bool) -> ReleaseEnd {
+    match (lost, answer) {
+        (Some(reason), _) => ReleaseEnd::Lost(reason),
+        (None, Released::Done) => ReleaseEnd::Released,
+        // An earlier try, whose answer was lost, may have done it.
+        (None, Released::NotOurs) if maybe_done => ReleaseEnd::Released,
+        (None, Released::NotOurs) => {
+            hold.telemetry.released_late(&hold.key);
+            ReleaseEnd::Lost(LostReason::Missing)
+        }
+    }
+}
+
+async fn ask(hold: &Hold, within: Duration) -> Result<Released, Failure> {
+    if hold.rest_of_least().is_some() {
+        // A renewal that overtook this would keep the lock taken for a whole ttl; one that comes after a deletion
+        // does nothing. So only here is it worth the wait, which its own deadline bounds.
+        let quiet = hold.no_renewal_under_way();
+        let _ = tokio::time::timeout(within, quiet).await;
+    }
+    let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
+    hold.shared.backend.release(&hold.claim, leave, within).await
+}
+
+async fn keep_trying(hold: Arc<Hold>) {
+    let clock = hold.timeline.clock;
+    let over = clock.now().plus(hold.terms.ttl);
+    for wait in pauses() {
+        if clock.now() >= over {
+            return;
+        }
+        pause(&hold.timeline, wait).await;
+        if ask(&hold, PATIENCE).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Clears up after an acquire whose outcome nobody waits for, or nobody knows: deletes the claim's key if it came to
+/// hold the lock. `unknown`: an answer was lost, so that the request may even arrive after the first deletion.
+pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, unknown: bool) {
+    let over = timeline.clock.now().plus(ttl);
+    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, unknown);
+    shared.releases.spawn_on(work, timeline.runtime());
+}
+
+async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, over: Moment, unknown: bool) {
+    for wait in pauses() {
+        match shared.backend.release(&claim, Leave::Nothing, PATIENCE).await {
+            Ok(Released::Done) => return,
+            Ok(Released::NotOurs) if !unknown => return,
+            Ok(Released::NotOurs) | Err(_) => {}
+        }
+        if timeline.clock.now() >= over {
+            return;
+        }
+        pause(&timeline, wait).await;
+    }
+}
+
+/// Waits on the timeline's own clock; the caller runs on its runtime.
+async fn pause(timeline: &Timeline, length: Duration) {
+    let clock = timeline.clock;
+    clock.sleep_until(clock.now().plus(length)).await;
+}
+
+/// 50 ms, doubling up to 1 s, without end.
+fn pauses() -> impl Iterator<Item = Duration> + Send {
+    use backon::BackoffBuilder;
+    backon::ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(1))
+        .without_max_times()
+        .build()
+}
+
+/// A failed operation as the user's error.
+pub(crate) fn unavailable(key: &crate::Key, failure: Failure) -> LockError {
+    use crate::backend::FailureKind;
+    match failure.kind {
+        FailureKind::WrongType => LockError::WrongType { key: key.clone() },
+        FailureKind::Transient | FailureKind::Permanent => LockError::Unavailable {
+            key: Some(key.clone()),
+            reason: failure.reason,
+            source: failure.source,
+        },
+    }
+}

@@ -1,0 +1,107 @@
+//! What a hold tells `tracing`: a span for the hold, events for what went wrong.
+//!
+//! Much of it happens on the lock thread, so the subscriber of the call's own thread is carried along.
+
+use std::time::Duration;
+
+use tracing::dispatcher::{self, Dispatch};
+use tracing::field::Empty;
+use tracing::{Level, Span, debug, enabled, info_span, trace, warn};
+
+use crate::{Fence, Key, LostReason};
+
+/// Who listens, and the span of one hold.
+pub(crate) struct Telemetry {
+    dispatch: Dispatch,
+    span: Span,
+}
+
+impl Telemetry {
+    /// Of the current thread, with the current span as the parent of what follows.
+    pub(crate) fn here() -> Self {
+        Self {
+            dispatch: dispatcher::get_default(Dispatch::clone),
+            span: Span::current(),
+        }
+    }
+
+    /// Opens the span of a hold that was granted now.
+    pub(crate) fn granted(&self, key: &Key, owner: &str, fence: Fence, waited: Duration) -> Self {
+        let span = dispatcher::with_default(&self.dispatch, || {
+            let span = info_span!(
+                parent: &self.span,
+                "distributed_lock",
+                key = %key,
+                owner,
+                fence = fence.get(),
+                waited = ?waited,
+                held = Empty,
+                outcome = Empty,
+            );
+            span.in_scope(|| debug!(key = %key, fence = fence.get(), waited = ?waited, "lock acquired"));
+            span
+        });
+        Self {
+            dispatch: self.dispatch.clone(),
+            span,
+        }
+    }
+
+    /// The span of the hold, for its body to run in.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The hold is over.
+    pub(crate) fn ended(&self, key: &Key, held: Duration, lost: Option<LostReason>) {
+        self.say(|| {
+            match lost {
+                None => self.span.record("outcome", "released"),
+                Some(_) => self.span.record("outcome", "lost"),
+            };
+            self.span.record("held", tracing::field::debug(held));
+            debug!(key = %key, held = ?held, "lock ended");
+        });
+    }
+
+    pub(crate) fn lost(&self, key: &Key, fence: Fence, reason: LostReason, held: Duration) {
+        self.say(|| {
+            warn!(key = %key, fence = fence.get(), cause = ?reason, held = ?held, "lease lost: {reason}");
+        });
+    }
+
+    pub(crate) fn renewed(&self, key: &Key, fence: Fence) {
+        self.say(|| trace!(key = %key, fence = fence.get(), "lease renewed"));
+    }
+
+    pub(crate) fn renewal_late(&self, key: &Key, late: Duration) {
+        self.say(|| warn!(key = %key, late = ?late, "lease renewal is late: the lock thread gets no processor time"));
+    }
+
+    pub(crate) fn renewal_failed(&self, key: &Key, remaining: Duration, reason: &str) {
+        self.say(|| {
+            warn!(key = %key, remaining = ?remaining, reason, "lease renewal failed; it is tried again until the deadline");
+        });
+    }
+
+    pub(crate) fn release_failed(&self, key: &Key, reason: &str) {
+        self.say(
+            || warn!(key = %key, reason, "lock release failed; it goes on in the background until the ttl is over"),
+        );
+    }
+
+    pub(crate) fn released_late(&self, key: &Key) {
+        self.say(|| {
+            warn!(key = %key, "the lock was no longer ours when the body had finished; its last writes may have been unprotected");
+        });
+    }
+
+    fn say(&self, event: impl FnOnce()) {
+        dispatcher::with_default(&self.dispatch, || {
+            // Nobody may be listening at all: then not even the span is entered.
+            if enabled!(Level::ERROR) {
+                self.span.in_scope(event);
+            }
+        });
+    }
+}

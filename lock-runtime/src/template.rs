@@ -1,0 +1,96 @@
+//! What the attribute's `key` and `manager` become: checked by traits, so that a wrong type is one clear error.
+
+use std::fmt::Display;
+
+use crate::key::encode_into;
+use crate::{Key, LockManager};
+
+/// A key under construction: the literal parts of a template, and its values, encoded.
+#[must_use]
+pub struct Template(String);
+
+/// Starts a key.
+pub fn template() -> Template {
+    // Most keys are a word, a separator and a number or a UUID.
+    Template(String::with_capacity(48))
+}
+
+impl Template {
+    /// Text that the template has as written.
+    pub fn literal(mut self, text: &str) -> Self {
+        self.0.push_str(text);
+        self
+    }
+
+    /// The value of a placeholder.
+    pub fn value<T: KeyValue + ?Sized>(mut self, value: &T) -> Self {
+        value.write_into(&mut self.0);
+        self
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(self) -> Key {
+        Key::from(self.0)
+    }
+}
+
+/// A value that may stand in a template. Only a name for `Display`, so that the compiler's message can say what to
+/// write.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a lock key, because it does not implement `Display`",
+    label = "this placeholder's value has no text form",
+    note = "name a field or call a method in the placeholder, as in `<order.id>` or `<path.display()>`, or implement `std::fmt::Display` for `{Self}`"
+)]
+pub trait KeyValue {
+    /// Writes the encoded value.
+    fn write_into(&self, text: &mut String);
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display + ?Sized> KeyValue for T {
+    fn write_into(&self, text: &mut String) {
+        encode_into(text, self);
+    }
+}
+
+/// What the expression form of `key` may be. Only a name for `Into<Key>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no lock key",
+    label = "`key` takes a template such as \"order:<id>\", or an expression that is a `Key`, `String` or `&str`",
+    note = "write the template form `key = \"name:<parameter>\"`, or convert: `key = Key::from_segments([…])`, `key = format!(…)`"
+)]
+pub trait IntoKey {
+    /// The conversion.
+    fn into_key(self) -> Key;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Into<Key>> IntoKey for K {
+    fn into_key(self) -> Key {
+        self.into()
+    }
+}
+
+/// Takes the expression form of `key`.
+pub fn key<K: IntoKey>(key: K) -> Key {
+    key.into_key()
+}
+
+/// What the option `manager` may be. Only a name for `AsRef<LockManager>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no lock manager",
+    label = "`manager` takes an expression that is a `LockManager`, `&LockManager` or `AsRef<LockManager>`",
+    note = "pass the manager itself, as in `manager = self.locks`, or implement `AsRef<lock_runtime::LockManager>` for `{Self}`"
+)]
+pub trait ManagerRef {
+    /// The manager.
+    fn manager(&self) -> &LockManager;
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
+    fn manager(&self) -> &LockManager {
+        self.as_ref()
+    }
+}
