@@ -65,7 +65,11 @@ impl Clock {
             Self::Paused => {
                 let (instant, moment) = *ORIGIN;
                 let now = tokio::time::Instant::now().into_std();
-                moment.plus(now.saturating_duration_since(instant))
+                // A clock that was paused before the origin was taken lies before it.
+                match now.checked_duration_since(instant) {
+                    Some(after) => moment.plus(after),
+                    None => Moment(moment.0.saturating_sub(nanos(instant.duration_since(now)))),
+                }
             }
         }
     }

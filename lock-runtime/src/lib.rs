@@ -1,5 +1,61 @@
-//! Distributed locks for async functions: leases with a heartbeat, fences and conflict policies, on Redis or in
-//! process.
+//! Distributed locks for async functions: one attribute, and the body runs on one machine at a time.
+//!
+//! ```
+//! use lock_runtime::{LockError, LockManager, current, distributed_lock};
+//!
+//! #[distributed_lock(key = "order:<id>", ttl = "10s", on_conflict = "retry")]
+//! async fn ship(id: u64) -> Result<u64, LockError> {
+//!     // runs on one machine at a time for each order
+//!     let lease = current().expect("inside the body there is a lease");
+//!     Ok(lease.fence().get()) // send it along with what you write
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), LockError> {
+//! LockManager::connect("memory://").await?.install()?; // or redis://127.0.0.1:6379
+//! assert!(ship(42).await? > 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What happens
+//!
+//! The call acquires a lease: a key in Redis, set and expired in one atomic step, its value a random token. The lease
+//! is renewed in the background, on a thread of its own, until the body ends. Then the body's locals and parameters are
+//! dropped, and the lock is released by compare-and-delete; so also when the body panics or its caller drops it. If
+//! the lease is lost before, the body is stopped ([`LostReason`] says why), unless `on_lost = "continue"`.
+//!
+//! # What it promises, and what not
+//!
+//! A lease is valid until its deadline, which the local clock decides: the time before the request was sent, plus the
+//! ttl, less a drift of a hundredth and 2 ms. Within that, and as long as the server keeps its data and its clock does
+//! not jump, there is one holder. No lock service can promise more to a process that may be paused at any moment: when
+//! it wakes, somebody else may hold the lock. What must never go wrong is therefore checked where it is written, by
+//! the [`Fence`]: the resource remembers the highest one and refuses lower ones.
+//!
+//! One Redis server can lose a lock: by a restart without persistence, by a failover to a replica that had not got it,
+//! by eviction (set `maxmemory-policy noeviction`). The holder finds out at its next renewal; fences go on growing.
+//!
+//! # Backends
+//!
+//! | URL | what it is |
+//! | --- | --- |
+//! | `memory://` | in this process, for development and tests; `memory://name` is shared by name |
+//! | `redis://user:password@host:6379/0` | one Redis server |
+//! | `rediss://…` | the same over TLS (feature `tls`, on by default) |
+//! | `unix:///path/of/the.sock?db=0&user=u&pass=p` | the same over a Unix socket |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `macros` | yes | the attribute [`distributed_lock`] |
+//! | `tls` | yes | `rediss://` |
+//!
+//! # Runtimes
+//!
+//! Annotated functions need tokio only for the manager's `shutdown` and whatever their own bodies use. A manager may
+//! be used from several runtimes. In a test whose clock is paused, the in-process backend's leases live by that clock.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")

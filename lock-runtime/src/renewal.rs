@@ -11,10 +11,23 @@ use crate::schedule::Schedule;
 /// How many leases one request renews: a script over a hundred keys blocks a server for about 0.15 ms.
 const BATCH: usize = 100;
 
-/// Runs until its runtime ends or the manager is shut down. There is one for each timeline, started with its first hold.
+/// Runs until its runtime ends or the manager is shut down. There is one for each timeline, started with its first
+/// hold.
 pub(crate) async fn drive(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
     let alive = Alive(schedule);
-    let schedule = &alive.0;
+    loop {
+        let rounds = rounds(Arc::clone(&alive.0), clock, Arc::clone(&backend));
+        // In a task of its own: a panic in there is a bug, but all renewals must not end with it (Redisson#6483).
+        match tokio::spawn(rounds).await {
+            Err(error) if error.is_panic() => {
+                tracing::error!(%error, "the renewal of leases panicked and goes on; please report this");
+            }
+            Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
     while !schedule.is_stopped() {
         let now = clock.now();
         let mut batch = Vec::new();
@@ -26,7 +39,7 @@ pub(crate) async fn drive(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dy
         }
         for holds in batch.chunks(BATCH) {
             // A task of its own for each: a batch that hangs or panics stops no other one.
-            let batch = renew(holds.to_vec(), Arc::clone(schedule), clock, Arc::clone(&backend));
+            let batch = renew(holds.to_vec(), Arc::clone(&schedule), clock, Arc::clone(&backend));
             tokio::spawn(batch);
         }
         let next = schedule.next_look();
