@@ -86,7 +86,6 @@ impl LockManager {
     }
 
     /// For a namespace, an owner label and defaults of your own.
-    #[must_use]
     pub fn builder() -> LockManagerBuilder {
         LockManagerBuilder::default()
     }

@@ -85,14 +85,19 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
 }
 
 fn conclude(hold: &Hold, lost: Option<LostReason>, answer: Released, maybe_done: bool) -> ReleaseEnd {
-    match (lost, answer) {
+    let found = match answer {
+        Released::Done => None,
+        Released::Missing => Some(LostReason::Missing),
+        Released::Taken => Some(LostReason::Taken),
+    };
+    match (lost, found) {
         (Some(reason), _) => ReleaseEnd::Lost(reason),
-        (None, Released::Done) => ReleaseEnd::Released,
+        (None, None) => ReleaseEnd::Released,
         // An earlier try, whose answer was lost, may have done it.
-        (None, Released::NotOurs) if maybe_done => ReleaseEnd::Released,
-        (None, Released::NotOurs) => {
+        (None, Some(_)) if maybe_done => ReleaseEnd::Released,
+        (None, Some(reason)) => {
             hold.telemetry.released_late(&hold.key);
-            ReleaseEnd::Lost(LostReason::Missing)
+            ReleaseEnd::Lost(reason)
         }
     }
 }
@@ -134,8 +139,8 @@ async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, over:
     for wait in pauses() {
         match shared.backend.release(&claim, Leave::Nothing, PATIENCE).await {
             Ok(Released::Done) => return,
-            Ok(Released::NotOurs) if !unknown => return,
-            Ok(Released::NotOurs) | Err(_) => {}
+            Ok(Released::Missing | Released::Taken) if !unknown => return,
+            Ok(Released::Missing | Released::Taken) | Err(_) => {}
         }
         if timeline.clock.now() >= over {
             return;

@@ -58,8 +58,10 @@ pub(crate) enum Leave {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Released {
     Done,
-    /// The key was gone or held something else; nothing was changed.
-    NotOurs,
+    /// The key was gone; nothing was changed.
+    Missing,
+    /// The key holds something else, which was left alone.
+    Taken,
 }
 
 /// What is stored under a name, as an operator sees it.

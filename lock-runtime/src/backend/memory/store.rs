@@ -78,7 +78,8 @@ impl Store {
                 Leave::TakenFor(rest) => entry.expires = now.plus(rest),
                 Leave::Nothing => tables.free(&claim.name),
             },
-            _ => return Released::NotOurs,
+            Some(_) => return Released::Taken,
+            None => return Released::Missing,
         }
         Released::Done
     }
@@ -202,7 +203,7 @@ mod tests {
         let now = Moment::from_nanos(0);
         assert!(matches!(store.acquire(&claim("a"), TTL, now), Acquired::Granted(_)));
         assert_eq!(store.acquire(&claim("b"), TTL, now), Acquired::Busy(Some(TTL)));
-        assert_eq!(store.release(&claim("b"), Leave::Nothing, now), Released::NotOurs);
+        assert_eq!(store.release(&claim("b"), Leave::Nothing, now), Released::Taken);
         assert_eq!(store.release(&claim("a"), Leave::Nothing, now), Released::Done);
         assert!(matches!(store.acquire(&claim("b"), TTL, now), Acquired::Granted(_)));
     }

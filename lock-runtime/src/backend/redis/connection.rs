@@ -3,12 +3,13 @@
 //! The client library's own manager is not used: it never reconnects after time-outs, and while a server is dead its
 //! commands wait up to 9.4 s for the reconnection, whatever their response time-out says (measured, redis 1.8.1).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
-use tokio::time::{Instant, timeout_at};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, ServerErrorKind, Value};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::{Applied, Failure, FailureKind};
 use super::failure::{classify, no_answer};
@@ -18,12 +19,14 @@ use super::script::ScriptCall;
 /// says what is wrong.
 const CONNECT: Duration = Duration::from_millis(900);
 
-pub(super) struct Connection {
+pub(super) struct Connection(Arc<Shared>);
+
+struct Shared {
     client: Client,
     /// The present connection. A std mutex, held for a clone.
     live: Mutex<Option<Live>>,
     /// Held while connecting, so that many callers make one connection. Tokio's, because it is held across awaits.
-    connecting: tokio::sync::Mutex<()>,
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone)]
@@ -35,15 +38,15 @@ struct Live {
 
 impl Connection {
     pub(super) fn new(client: Client) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             client,
             live: Mutex::new(None),
-            connecting: tokio::sync::Mutex::new(()),
-        }
+            connecting: Arc::default(),
+        }))
     }
 
     pub(super) fn client(&self) -> &Client {
-        &self.client
+        &self.0.client
     }
 
     /// One call of a script. When the server does not know it (a restart, SCRIPT FLUSH, a failover), a second round
@@ -79,7 +82,7 @@ impl Connection {
     }
 
     async fn send_until(&self, command: &Cmd, deadline: Instant) -> Result<Value, Refusal> {
-        let mut live = match timeout_at(deadline, self.live()).await {
+        let mut live = match timeout_at(deadline, Shared::live(&self.0)).await {
             Ok(live) => live?,
             Err(_) => return Err(no_answer("connecting to", Applied::No).into()),
         };
@@ -89,45 +92,62 @@ impl Connection {
             Ok(Err(error)) => {
                 // Everything but the server's own word means that the connection is not to be relied on any more.
                 if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
-                    self.replace(live.number);
+                    self.0.replace(live.number);
                 }
                 Err(refusal(error))
             }
             Err(_) => {
                 // The library keeps such a connection for ever; a server that hung and came back, or a half-open
                 // connection, would cost every later command its whole deadline.
-                self.replace(live.number);
+                self.0.replace(live.number);
                 Err(no_answer("waiting for an answer of", Applied::Unknown).into())
             }
         }
     }
+}
 
+impl Shared {
     /// The present connection, or a new one.
-    async fn live(&self) -> Result<Live, Failure> {
-        if let Some(live) = self.present() {
+    ///
+    /// Cancel safe: a connection that was begun is made all the same, for the next caller. A lease with a short ttl
+    /// leaves its renewal less time than a slow handshake takes.
+    async fn live(this: &Arc<Self>) -> Result<Live, Failure> {
+        if let Some(live) = this.present() {
             return Ok(live);
         }
-        let _alone = self.connecting.lock().await;
-        if let Some(live) = self.present() {
+        let alone = Arc::clone(&this.connecting).lock_owned().await;
+        if let Some(live) = this.present() {
             return Ok(live);
         }
+        let connecting = tokio::spawn(Self::connect(Arc::clone(this), alone));
+        match connecting.await {
+            Ok(connected) => connected,
+            Err(_) => Err(no_answer("connecting to", Applied::No)),
+        }
+    }
+
+    async fn connect(self: Arc<Self>, _alone: OwnedMutexGuard<()>) -> Result<Live, Failure> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            // Ours is around every command, and the library's costs 3 % (measured).
+            .set_connection_timeout(None)
+            // Ours are around everything, and the library's response timeout costs 3 % (measured).
             .set_response_timeout(None);
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connection: RedisResult<_> = connecting.await;
-        // Nothing of the operation was sent yet, whatever went wrong.
-        let connection = connection.map_err(|error| Failure {
-            applied: Applied::No,
-            ..classify(error)
-        })?;
-        let mut slot = self.slot();
+        // Nothing of an operation was sent yet, whatever goes wrong.
+        let connection = match timeout(CONNECT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                return Err(Failure {
+                    applied: Applied::No,
+                    ..classify(error)
+                });
+            }
+            Err(_) => return Err(no_answer("connecting to", Applied::No)),
+        };
         let live = Live {
             number: fastrand::u64(..),
             connection,
         };
-        *slot = Some(live.clone());
+        *self.slot() = Some(live.clone());
         Ok(live)
     }
 

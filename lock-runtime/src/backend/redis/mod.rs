@@ -126,7 +126,8 @@ impl Backend for RedisBackend {
                 .arg(channel(&claim.name));
             match self.connection.run(call, within).await? {
                 Value::Int(1) => Ok(Released::Done),
-                Value::Int(_) => Ok(Released::NotOurs),
+                Value::Int(0) => Ok(Released::Missing),
+                Value::Int(_) => Ok(Released::Taken),
                 other => Err(answer::unexpected(&other)),
             }
         })

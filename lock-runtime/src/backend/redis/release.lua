@@ -1,8 +1,12 @@
 -- KEYS: the lock. ARGV: the claim's value, the ms that the lock stays taken or 0, the channel of those who wait.
--- Answers 1 done, 0 not ours. Deletes only the claim's own value. The publish may be forbidden to this user: then
+-- Answers 1 done, 0 gone, 2 held by something else. Deletes only the claim's own value. The publish may be forbidden to this user: then
 -- waiters find out by their timers.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+local held = redis.call('GET', KEYS[1])
+if not held then
   return 0
+end
+if held ~= ARGV[1] then
+  return 2
 end
 if ARGV[2] == '0' then
   redis.call('DEL', KEYS[1])
