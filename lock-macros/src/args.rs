@@ -1,7 +1,7 @@
 //! The options as they were written, each with its name and its value, nothing compared yet.
 
 use crate::error::Errors;
-use crate::nearest::{did_you_mean, list};
+use crate::nearest::suggest;
 use crate::value::{self, Value};
 use proc_macro2::{TokenStream, TokenTree};
 use std::time::Duration;
@@ -118,11 +118,7 @@ fn option(input: ParseStream<'_>, args: &mut Args, errors: &mut Errors) -> syn::
         let written = name.to_string();
         errors.at(
             name.span(),
-            format!(
-                "unknown option `{written}`{}; the options are {}",
-                did_you_mean(&written, OPTIONS),
-                list(OPTIONS),
-            ),
+            format!("unknown option `{written}`{}", suggest(&written, "options are", OPTIONS)),
         );
         skip_to_comma(input);
         return Ok(());
@@ -168,7 +164,8 @@ fn option_value(input: ParseStream<'_>, name: &Ident) -> syn::Result<Value> {
     }
     let value: Expr = input.parse()?;
     if !input.is_empty() && !input.peek(Token![,]) {
-        return Err(input.error(format!("expected a comma after the value of `{name}`")));
+        let hint = if name == "key" { "; a template has quotes, `key = \"order:<id>\"`" } else { "" };
+        return Err(input.error(format!("expected a comma after the value of `{name}`{hint}")));
     }
     Ok(Value::Expr(value::look_through(value)))
 }

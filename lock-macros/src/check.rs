@@ -134,15 +134,15 @@ fn check_output(item: &Item, errors: &mut Errors) {
     match &item.body.output {
         None => errors.at(
             name.span(),
-            format!("`{name}` returns nothing, so it cannot say that the lock was not had: write `-> Result<(), E>` with an `E: From<LockError>`"),
+            format!("`{name}` returns nothing, so it cannot say that the lock could not be had: write `-> Result<(), E>` with an `E: From<LockError>`"),
         ),
         Some(Type::Tuple(unit)) if unit.elems.is_empty() => errors.over(
             unit,
-            format!("`{name}` returns `()`, so it cannot say that the lock was not had: write `-> Result<(), E>` with an `E: From<LockError>`"),
+            format!("`{name}` returns `()`, so it cannot say that the lock could not be had: write `-> Result<(), E>` with an `E: From<LockError>`"),
         ),
         Some(Type::Never(never)) => errors.over(
             never,
-            format!("`{name}` never returns, so it cannot say that the lock was not had or is lost: {example}"),
+            format!("`{name}` never returns, so it cannot say that the lock could not be had: {example}"),
         ),
         Some(_) => {}
     }

@@ -49,7 +49,7 @@ fn explain(text: &str, error: &humantime::DurationError) -> String {
         Error::Empty => format!("the duration is empty: {EXAMPLES}"),
         Error::NumberOverflow => format!("`{text}` is too long: at most \"100years\""),
         Error::UnknownUnit { unit, .. } if unit.is_empty() => {
-            format!("`{text}` has a number without a unit: {EXAMPLES}")
+            format!("`{text}` lacks a unit of time: {EXAMPLES}")
         }
         Error::UnknownUnit { unit, .. } => {
             format!("`{unit}` in `{text}` is no unit of time; the units are ns, us, ms, s, m, h, days, weeks, months and years")

@@ -9,7 +9,7 @@ use crate::async_trait::regroup;
 use crate::item::{Form, Item};
 use crate::plan::{Compensation, Key, KeyPart, Plan, Spec};
 use crate::{output, signature};
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 ///     __ended = Call::run(&mut __call, __body).await;
 /// }
 /// let __output = Call::end(&mut __call, __ended).await;
-/// __output
+/// return __output;
 /// ```
 ///
 /// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals
@@ -72,15 +72,21 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
 
     let destructure = signature::destructure_parameters(item);
     let compensation = plan.compensation.as_ref();
-    let declare_kept = compensation.map(|_| quote_spanned!(mixed_site()=> let #kept;));
-    let keep = compensation.map(|compensation| {
-        let names = compensation.kept.iter().map(|(name, _)| name);
-        quote_spanned!(mixed_site()=> #kept = (#(::core::clone::Clone::clone(&#names),)*);)
+    let compensation_with_clones = compensation.filter(|compensation| !compensation.kept.is_empty());
+    let declare_kept = compensation_with_clones.map(|_| quote_spanned!(mixed_site()=> let #kept;));
+    let keep = compensation_with_clones.map(|compensation| {
+        let clones = compensation.kept.iter().map(|(name, _)| {
+            let here = name.span().resolved_at(Span::mixed_site());
+            quote_spanned!(here=> ::core::clone::Clone::clone(&#name))
+        });
+        quote_spanned!(mixed_site()=> #kept = (#(#clones,)*);)
     });
     let manager = plan.manager.as_ref().map(|manager| {
-        let span = located(manager);
-        let set = quote_spanned!(span=> #private::Call::manager);
-        quote_spanned!(mixed_site()=> #set(&mut #call, &(#manager));)
+        let here = located(manager);
+        let private = private.at(here);
+        let set = quote_spanned!(here=> #private::Call::manager);
+        let manager = quote_spanned!(here=> &(#manager));
+        quote_spanned!(mixed_site()=> #set(&mut #call, #manager);)
     });
     let key = key(&private, &plan.key);
     let future = body_future(item);
@@ -101,9 +107,9 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
             #ended = #private::Call::run(&mut #call, #body).await;
         }
         // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
-        #[allow(clippy::let_and_return)]
         let #output = #end;
-        #output
+        #[allow(clippy::let_and_return, clippy::needless_return)]
+        return #output;
     }
 }
 
@@ -123,8 +129,9 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
 /// it; in reverse, because captures are dropped in the order in which they are captured.
 fn body_future(item: &Item) -> TokenStream {
     let edge = output::erased(item).map(|ty| {
-        let ret = mixed("__ret");
-        quote_spanned! {mixed_site()=>
+        let here = located(&ty);
+        let ret = proc_macro2::Ident::new("__ret", here);
+        quote_spanned! {here=>
             #[allow(
                 unknown_lints,
                 unreachable_code,
@@ -143,12 +150,15 @@ fn body_future(item: &Item) -> TokenStream {
         }
     });
     let touches = signature::touch_parameters(item);
-    let statements = &item.body.statements;
+    // Ours, so that nobody finds them superfluous, and where the function's are, for the error that a
+    // value is missing at the end.
+    let mut block = Group::new(Delimiter::Brace, item.body.statements.clone());
+    block.set_span(item.braces.span().resolved_at(Span::mixed_site()));
     quote_spanned! {mixed_site()=>
         async move {
             #edge
             #touches
-            { #statements }
+            #block
         }
     }
 }
@@ -161,7 +171,7 @@ fn body_future(item: &Item) -> TokenStream {
 ///     Err(__reason) => {
 ///         let (id,) = __kept;
 ///         let reason = __reason;
-///         let __output = compensate::<Ret, _>(refund(id, &reason)).await;
+///         let __output: Ret = refund(id, &reason).await;
 ///         __output
 ///     }
 /// }
@@ -176,21 +186,29 @@ fn end_or_compensate(
     let output = mixed("__output");
     let reason = mixed("__reason");
     let ty = output::erased(item);
-    let names = names.iter().map(|(_, name)| name);
+    let take = (!names.is_empty()).then(|| {
+        let names = names.iter().map(|(_, name)| name);
+        quote_spanned! {mixed_site()=>
+            #[allow(clippy::shadow_unrelated)]
+            let (#(#names,)*) = #kept;
+        }
+    });
     let (lost, bind) = match wanted {
-        Some(wanted) => (quote!(#reason), quote_spanned!(mixed_site()=> let #wanted = #reason;)),
+        Some(wanted) => (quote!(#reason), quote_spanned! {mixed_site()=>
+            #[allow(clippy::shadow_unrelated)]
+            let #wanted = #reason;
+        }),
         None => (quote!(_), TokenStream::new()),
     };
-    let here = span.resolved_at(Span::mixed_site());
-    let run = quote_spanned!(here=> #private::compensate::<#ty, _>);
+    let run = quote_spanned!(span.resolved_at(Span::mixed_site())=> .await);
     quote_spanned! {mixed_site()=>
         match #private::Call::end_or_lost(&mut #call, #ended).await {
             ::core::result::Result::Ok(#output) => #output,
             ::core::result::Result::Err(#lost) => {
-                let (#(#names,)*) = #kept;
+                #take
                 #bind
                 #[allow(clippy::let_and_return)]
-                let #output = #run(#compensate).await;
+                let #output: #ty = #compensate #run;
                 #output
             }
         }
@@ -211,6 +229,7 @@ fn key(private: &Private<'_>, key: &Key) -> TokenStream {
     match key {
         Key::Expression(expr) => {
             let span = located(expr);
+            let private = private.at(span);
             quote_spanned!(span=> #private::key(#expr))
         }
         Key::Template(span, parts) => {
@@ -270,21 +289,32 @@ fn constant(duration: Duration) -> TokenStream {
 }
 
 /// `::lock_runtime::__private`, or where `crate = ..` says.
-struct Private<'a>(Option<&'a syn::Path>);
+struct Private<'a> {
+    krate: Option<&'a syn::Path>,
+    /// Where errors about what is in it belong.
+    at: Span,
+}
 
 impl<'a> Private<'a> {
     fn of(plan: &'a Plan) -> Private<'a> {
-        Private(plan.krate.as_ref())
+        Private { krate: plan.krate.as_ref(), at: mixed_site() }
+    }
+
+    fn at(&self, at: Span) -> Private<'a> {
+        Private { krate: self.krate, at }
     }
 }
 
 impl ToTokens for Private<'_> {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        match self.0 {
-            Some(path) => path.to_tokens(tokens),
-            None => tokens.extend(quote_spanned!(mixed_site()=> ::lock_runtime)),
+        match self.krate {
+            Some(path) => tokens.extend(path.to_token_stream().into_iter().map(|mut tree| {
+                tree.set_span(tree.span().located_at(self.at));
+                tree
+            })),
+            None => tokens.extend(quote_spanned!(self.at=> ::lock_runtime)),
         }
-        tokens.extend(quote_spanned!(mixed_site()=> ::__private));
+        tokens.extend(quote_spanned!(self.at=> ::__private));
     }
 }
 

@@ -16,9 +16,13 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
         .map(|(_, candidate)| candidate)
 }
 
-/// "; did you mean `x`?", or nothing.
-pub(crate) fn did_you_mean<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(written, candidates).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+/// ": did you mean `x`? The options are `x` and `y`", or ": the options are `x` and `y`".
+pub(crate) fn suggest<'a>(written: &str, what: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let all = list(candidates.clone());
+    match nearest(written, candidates) {
+        Some(name) => format!(": did you mean `{name}`? The {what} {all}"),
+        None => format!(": the {what} {all}"),
+    }
 }
 
 /// "`a`, `b` and `c`".
@@ -48,6 +52,12 @@ mod tests {
     fn a_different_word_finds_nothing() {
         assert_eq!(nearest("delay", ["key", "ttl", "wait"]), None);
         assert_eq!(nearest("a", ["b", "c"]), None);
+    }
+
+    #[test]
+    fn suggestions_read_as_prose() {
+        assert_eq!(suggest("tll", "options are", ["key", "ttl"]), ": did you mean `ttl`? The options are `key` and `ttl`");
+        assert_eq!(suggest("colour", "options are", ["key", "ttl"]), ": the options are `key` and `ttl`");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::error::Errors;
 use crate::item::Item;
-use crate::nearest::{did_you_mean, list};
+use crate::nearest::suggest;
 use crate::params::{self, Param};
 use crate::plan::KeyPart;
 use crate::template::{Access, Part, Placeholder};
@@ -84,8 +84,7 @@ fn unknown<'a>(placeholder: &Placeholder, bindings: impl Iterator<Item = &'a Ide
         return format!("`<{text}>` names no parameter: the function has none; write `<<` for the character `<`");
     }
     format!(
-        "`<{text}>` names no parameter{}; the parameters are {}",
-        did_you_mean(root, names()),
-        list(names()),
+        "`<{text}>` names no parameter{}",
+        suggest(root, "function has", names()),
     )
 }

@@ -3,7 +3,7 @@
 
 use crate::args::{Key, OnLost, Policy, Renew};
 use crate::duration;
-use crate::nearest::{did_you_mean, list};
+use crate::nearest::{list, suggest};
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use std::time::Duration;
@@ -126,7 +126,7 @@ pub(crate) fn call(name: &Ident, value: &Value) -> Result<Expr, String> {
     match value {
         Value::Expr(expr @ (Expr::Call(_) | Expr::MethodCall(_))) => Ok(expr.clone()),
         Value::Expr(Expr::Await(_)) => {
-            Err(format!("the compensation is awaited when it is needed: leave `.await` out, {example}"))
+            Err("the compensation is awaited when it is needed: leave `.await` out".to_owned())
         }
         Value::Expr(Expr::Path(path)) => {
             let path = path.to_token_stream().to_string().replace(' ', "");
@@ -161,14 +161,13 @@ fn one_of<T: Copy>(
     let names = || allowed.iter().map(|(name, _)| *name);
     let Some(text) = value.string() else {
         let example = allowed.first().map_or("", |(name, _)| name);
-        return Err(as_string(name, value, example, "a string") + &format!("; the {several} are {}", list(names())));
+        return Err(format!("`{name}` needs a string such as `{name} = \"{example}\"`; the {several} are {}", list(names())));
     };
     match allowed.iter().find(|(name, _)| *name == text) {
         Some((_, found)) => Ok(*found),
         None => Err(format!(
-            "unknown {one} `{text}`{}; the {several} are {}",
-            did_you_mean(&text, names()),
-            list(names()),
+            "unknown {one} `{text}`{}",
+            suggest(&text, &format!("{several} are"), names()),
         )),
     }
 }

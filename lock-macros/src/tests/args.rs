@@ -1,1 +1,116 @@
-//! Tests of args.
+//! Options as they are written: what is read, and that one mistake does not hide the next.
+
+use super::*;
+use proc_macro2::{Delimiter, Group, TokenTree};
+use quote::quote;
+
+fn read(tokens: TokenStream) -> (Args, Vec<String>) {
+    let mut errors = Errors::new();
+    let args = parse(tokens, &mut errors);
+    (args, errors.messages())
+}
+
+fn good(tokens: TokenStream) -> Args {
+    let (args, messages) = read(tokens);
+    assert!(messages.is_empty(), "{messages:?}");
+    args
+}
+
+fn value<T>(given: Option<Given<T>>) -> T {
+    given.expect("the option was given").value
+}
+
+/// As `macro_rules!` passes a metavariable on.
+fn grouped(tokens: TokenStream) -> TokenStream {
+    TokenTree::Group(Group::new(Delimiter::None, tokens)).into()
+}
+
+#[test]
+fn every_option_is_read() {
+    let args = good(quote! {
+        key = "k", ttl = "10s", on_conflict = "retry", wait = "1s", backoff = "1ms..2ms", renew = "3s", max_hold = "1m",
+        hold_at_least = "2s", on_lost = "continue", compensate = undo(), reentrant, manager = self.locks, crate = ::locks,
+    });
+    assert!(matches!(value(args.key), Key::Template(text) if text.value() == "k"));
+    assert_eq!(value(args.ttl), Duration::from_secs(10));
+    assert_eq!(value(args.on_conflict), Policy::Retry);
+    assert_eq!(value(args.wait), Duration::from_secs(1));
+    assert_eq!(value(args.backoff), (Duration::from_millis(1), Duration::from_millis(2)));
+    assert_eq!(value(args.renew), Renew::Every(Duration::from_secs(3)));
+    assert_eq!(value(args.max_hold), Duration::from_secs(60));
+    assert_eq!(value(args.hold_at_least), Duration::from_secs(2));
+    assert_eq!(value(args.on_lost), OnLost::Continue);
+    assert!(matches!(value(args.compensate), Expr::Call(_)));
+    assert!(value(args.reentrant));
+    assert!(matches!(value(args.manager), Expr::Field(_)));
+    assert_eq!(value(args.krate).segments[0].ident, "locks");
+    assert_eq!(args.written.len(), OPTIONS.len());
+}
+
+#[test]
+fn a_metavariable_is_read_as_what_it_stands_for() {
+    let key = grouped(quote!("k"));
+    let ttl = grouped(grouped(quote!("10s")));
+    let renew = grouped(quote!(false));
+    let krate = grouped(quote!(::locks));
+    let compensate = grouped(quote!(undo()));
+    let args = good(quote!(key = #key, ttl = #ttl, renew = #renew, crate = #krate, compensate = #compensate));
+    assert!(matches!(value(args.key), Key::Template(_)));
+    assert_eq!(value(args.ttl), Duration::from_secs(10));
+    assert_eq!(value(args.renew), Renew::Never);
+    assert_eq!(value(args.krate).segments[0].ident, "locks");
+    assert!(matches!(value(args.compensate), Expr::Call(_)));
+}
+
+#[test]
+fn only_a_string_alone_is_a_template() {
+    for tokens in [quote!(("k")), quote!(concat!("a", "b")), quote!("a".to_owned()), quote!(KEY), quote!(f::<A, B>(x, y))] {
+        assert!(matches!(value(good(quote!(key = #tokens)).key), Key::Expression(_)), "{tokens}");
+    }
+    assert!(matches!(value(good(quote!(key = r#"a"#)).key), Key::Template(_)));
+}
+
+#[test]
+fn a_mistake_does_not_hide_the_next_one() {
+    let (args, messages) = read(quote! {
+        key = order:<id>, tll = [1, 2], ttl("1s"), 7, "text", wait, on_conflict = "x", ttl = "2s" renew = "1s", reentrant = 1,
+        on_lost = , backoff == "x", max_hold = "1h"
+    });
+    assert_eq!(messages.len(), 12, "{messages:#?}");
+    assert_eq!(value(args.max_hold), Duration::from_secs(3600));
+}
+
+#[test]
+fn an_unreadable_value_still_counts_as_given() {
+    let (args, messages) = read(quote!(key = 7, ttl = "soon"));
+    assert!(args.key.is_none() && args.ttl.is_none());
+    assert!(args.has("key") && args.has("ttl") && !args.has("renew"));
+    assert_eq!(messages.len(), 2);
+}
+
+#[test]
+fn the_first_of_two_is_taken() {
+    let (args, messages) = read(quote!(ttl = "1s", ttl = "2s"));
+    assert_eq!(value(args.ttl), Duration::from_secs(1));
+    assert_eq!(messages, ["`ttl` is given twice: write it once"]);
+}
+
+#[test]
+fn every_listed_option_is_known() {
+    for option in OPTIONS {
+        let name = Ident::parse_any.parse_str(option).expect("an identifier");
+        let (_, messages) = read(quote!(#name = 1 + 1));
+        assert!(messages.iter().all(|message| !message.contains("unknown") && !message.contains("not read")), "{messages:?}");
+    }
+}
+
+#[test]
+fn nothing_is_no_option() {
+    assert!(good(quote!()).written.is_empty());
+}
+
+#[test]
+fn commas_alone_are_mistakes() {
+    assert_eq!(read(quote!(,)).1.len(), 1);
+    assert_eq!(read(quote!(reentrant,,)).1.len(), 1);
+}
