@@ -1,0 +1,24 @@
+//! What the tests share: Redis servers that a test owns and may break, a proxy that loses replies,
+//! waiting for a condition, and fixtures that run one test on every backend.
+//!
+//! Nothing here installs anything or leaves anything behind: servers live in a temporary folder,
+//! listen on the loopback address only, and die with the test process however that ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, and says why"
+)]
+
+pub mod backends;
+pub mod eventually;
+pub mod process;
+pub mod proxy;
+pub mod resource;
+pub mod server;
+
+pub use backends::{Fixture, each_backend};
+pub use eventually::{eventually, eventually_blocking};
+pub use proxy::Proxy;
+pub use server::RedisServer;

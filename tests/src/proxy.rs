@@ -1,0 +1,302 @@
+//! A TCP proxy in front of a server, which delays, loses, freezes and cuts.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::RedisServer;
+
+/// A proxy on 127.0.0.1, driven by a thread of its own, so that neither a blocked nor a paused
+/// runtime of the test stands in its way. Gone when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the proxy's connections look at.
+#[derive(Debug)]
+struct Shared {
+    upstream: SocketAddr,
+    rules: Mutex<Rules>,
+    /// Wakes those who wait for a thaw.
+    changed: Notify,
+    /// Counts the cuts; every connection ends when it moves. Closed when the proxy is dropped.
+    cuts: watch::Sender<u64>,
+    /// How many replies were thrown away.
+    lost: AtomicUsize,
+    /// How many connections were ever accepted.
+    accepted: AtomicUsize,
+    /// How many connections were closed at once.
+    refused: AtomicUsize,
+    /// What the clients sent, read by read.
+    requests: Mutex<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug, Default)]
+struct Rules {
+    delay: Duration,
+    frozen: bool,
+    refusing: bool,
+    swallowing: bool,
+    /// The reply to the next request that contains these bytes is lost, and its connection cut.
+    lose_reply_to: Option<Vec<u8>>,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `server`.
+    #[must_use]
+    pub fn to(server: &RedisServer) -> Proxy {
+        let shared = Arc::new(Shared {
+            upstream: SocketAddr::from(([127, 0, 0, 1], server.port())),
+            rules: Mutex::default(),
+            changed: Notify::new(),
+            cuts: watch::Sender::new(0),
+            lost: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            requests: Mutex::default(),
+        });
+        let (address, bound) = std::sync::mpsc::channel();
+        let here = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("proxy".into())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async {
+                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    address.send(listener.local_addr().unwrap()).unwrap();
+                    let mut dropped = here.cuts.subscribe();
+                    let dropped = dropped.wait_for(|cuts| *cuts == u64::MAX);
+                    tokio::select! {
+                        _ = dropped => {}
+                        () = accept(&listener, &here) => {}
+                    }
+                });
+            })
+            .unwrap();
+        Proxy {
+            address: bound.recv().unwrap(),
+            shared,
+        }
+    }
+
+    /// `redis://127.0.0.1:<port of the proxy>`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// From now on every reply is late by `delay` (requests are not; replies keep their order, and
+    /// do not wait for each other).
+    pub fn delay(&self, delay: Duration) {
+        self.rules().delay = delay;
+    }
+
+    /// From now on (`true`) the server gets every request and the client gets no reply. Swallowed
+    /// replies never come; so end it with [`Proxy::cut`], or the client takes the next reply for
+    /// the answer to an older request.
+    pub fn swallow_replies(&self, swallow: bool) {
+        self.rules().swallowing = swallow;
+    }
+
+    /// The server gets the next request that contains `bytes`, for instance the name of a key; the
+    /// connection is cut in place of the reply.
+    pub fn lose_reply_to(&self, bytes: &str) {
+        self.rules().lose_reply_to = Some(bytes.as_bytes().to_vec());
+    }
+
+    /// How many replies were thrown away so far.
+    #[must_use]
+    pub fn lost_replies(&self) -> usize {
+        self.shared.lost.load(Ordering::SeqCst)
+    }
+
+    /// How many requests that contain `bytes` (the name of a key; all requests contain the empty
+    /// text) came from clients so far, whether or not the server got them. (It counts reads; so requests sent in one go, which
+    /// wait for no reply of each other, count once.)
+    #[must_use]
+    pub fn requests_with(&self, bytes: &str) -> usize {
+        let requests = self.shared.requests.lock().unwrap();
+        requests
+            .iter()
+            .filter(|request| contains(request, bytes.as_bytes()))
+            .count()
+    }
+
+    /// Closes every connection; new ones are welcome.
+    pub fn cut(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// From now on (`true`) new connections are closed at once; what is open stays.
+    pub fn refuse(&self, refuse: bool) {
+        self.rules().refusing = refuse;
+    }
+
+    /// How many connections were refused so far, see [`Proxy::refuse`].
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::SeqCst)
+    }
+
+    /// Nothing passes any more, in either direction, and nothing is lost: see [`Proxy::thaw`].
+    pub fn freeze(&self) {
+        self.rules().frozen = true;
+    }
+
+    /// What was held back passes, in its order.
+    pub fn thaw(&self) {
+        self.rules().frozen = false;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// How many connections were made through this proxy so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.shared.rules()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.cuts.send_replace(u64::MAX);
+    }
+}
+
+impl Shared {
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap()
+    }
+
+    async fn until_thawed(&self) {
+        loop {
+            // Registered before the look, so that a thaw in between is not missed.
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.rules().frozen {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether this request is the one whose reply is to be lost; true once.
+    fn takes_aim_at(&self, request: &[u8]) -> bool {
+        let mut rules = self.rules();
+        let hit = rules
+            .lose_reply_to
+            .as_ref()
+            .is_some_and(|bytes| contains(request, bytes));
+        if hit {
+            rules.lose_reply_to = None;
+        }
+        hit
+    }
+}
+
+fn contains(request: &[u8], bytes: &[u8]) -> bool {
+    bytes.is_empty() || request.windows(bytes.len()).any(|window| window == bytes)
+}
+
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            continue;
+        };
+        if shared.rules().refusing {
+            shared.refused.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            let mut cuts = shared.cuts.subscribe();
+            tokio::select! {
+                _ = cuts.changed() => {}
+                () = connection(client, &shared) => {}
+            }
+        });
+    }
+}
+
+/// Ends when either side does; both are closed then.
+async fn connection(client: TcpStream, shared: &Shared) {
+    let Ok(server) = TcpStream::connect(shared.upstream).await else {
+        return;
+    };
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let lose_next_reply = AtomicBool::new(false);
+    tokio::select! {
+        () = requests(from_client, to_server, &lose_next_reply, shared) => {}
+        () = replies(from_server, to_client, &lose_next_reply, shared) => {}
+    }
+}
+
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_reply: &AtomicBool, shared: &Shared) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let request = &buffer[..length];
+        shared.requests.lock().unwrap().push(request.to_vec());
+        shared.until_thawed().await;
+        if shared.takes_aim_at(request) {
+            lose_next_reply.store(true, Ordering::SeqCst);
+        }
+        if to.write_all(request).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_reply: &AtomicBool, shared: &Shared) {
+    let mut buffer = vec![0; 64 * 1024];
+    // What is on its way to the client, and when it arrives.
+    let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+    loop {
+        let arrival = under_way.front().map(|(arrival, _)| *arrival);
+        tokio::select! {
+            read = from.read(&mut buffer) => {
+                let Ok(length @ 1..) = read else { return };
+                let (delay, swallowing) = {
+                    let rules = shared.rules();
+                    (rules.delay, rules.swallowing)
+                };
+                if lose_next_reply.load(Ordering::SeqCst) {
+                    shared.lost.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+                if swallowing {
+                    shared.lost.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                under_way.push_back((Instant::now() + delay, buffer[..length].to_vec()));
+            }
+            () = tokio::time::sleep_until(arrival.unwrap_or_else(Instant::now)), if arrival.is_some() => {
+                shared.until_thawed().await;
+                let Some((_, reply)) = under_way.pop_front() else { continue };
+                if to.write_all(&reply).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

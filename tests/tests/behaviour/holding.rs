@@ -1,0 +1,360 @@
+//! Section 5: the lease while the body runs: validity, renewal, and `max_hold`.
+
+use std::time::{Duration, Instant};
+
+use lock_runtime::{Lease, LockError, LockManager, LostReason, distributed_lock};
+use lock_tests::{Fixture, each_backend, eventually};
+
+use crate::support::{Count, SOON, drift, free_soon, held, lease_here, ms, soon};
+
+/// Waits until the lease was renewed this many times: until then its remaining time only falls.
+async fn renewed(lease: &Lease, times: u32) {
+    let mut seen = 0;
+    let mut before = lease.remaining();
+    while seen < times {
+        tokio::time::sleep(ms(2)).await;
+        let now = lease.remaining();
+        if now > before {
+            seen += 1;
+        }
+        before = now;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_runs_for_three_ttls_holds_the_lock_all_the_time() {
+    const TTL: Duration = ms(1500);
+    #[distributed_lock(key = "job", ttl = "1500ms", renew = "250ms", manager = locks)]
+    async fn long(locks: &LockManager) -> Result<Instant, LockError> {
+        let begun = Instant::now();
+        while begun.elapsed() < 3 * TTL {
+            assert!(lease_here().is_held());
+            tokio::time::sleep(ms(10)).await;
+        }
+        Ok(Instant::now())
+    }
+    each_backend(async |fixture: Fixture| {
+        let others_never_get_it = async {
+            eventually("the body has begun", SOON, async || {
+                held(fixture.manager(), "job").await
+            })
+            .await;
+            loop {
+                let attempt = fixture.another_manager().lock("job").try_acquire().await.unwrap();
+                if attempt.is_some() {
+                    return Instant::now();
+                }
+                tokio::time::sleep(ms(10)).await;
+            }
+        };
+        let (ended, taken) = tokio::join!(long(fixture.manager()), others_never_get_it);
+        assert!(taken >= ended.unwrap(), "somebody else got the lock while the body ran");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn renew_says_how_often_the_lease_is_renewed() {
+    #[distributed_lock(key = "job", ttl = "60s", renew = "100ms", manager = locks)]
+    async fn often(locks: &LockManager) -> Result<(), LockError> {
+        // By default the first renewal would be after 20 s.
+        soon("three renewals", renewed(&lease_here(), 3)).await;
+        Ok(())
+    }
+    each_backend(async |fixture: Fixture| often(fixture.manager()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn without_renew_a_lease_is_renewed_well_before_it_ends() {
+    #[distributed_lock(key = "job", ttl = "2s", manager = locks)]
+    async fn holds(locks: &LockManager) -> Result<Duration, LockError> {
+        let lease = lease_here();
+        let mut lowest = lease.remaining();
+        soon("three renewals", async {
+            let mut watch = std::pin::pin!(renewed(&lease, 3));
+            while futures_util::poll!(watch.as_mut()).is_pending() {
+                lowest = lowest.min(lease.remaining());
+                tokio::time::sleep(ms(2)).await;
+            }
+        })
+        .await;
+        Ok(lowest)
+    }
+    each_backend(async |fixture: Fixture| {
+        let lowest = holds(fixture.manager()).await.unwrap();
+        // A third is 667 ms; the rest is for a machine with other work.
+        assert!(lowest > ms(400), "only {lowest:?} were left");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn renew_false_ends_the_lease_after_one_ttl() {
+    const TTL: Duration = ms(500);
+    #[distributed_lock(key = "job", ttl = "500ms", renew = false, manager = locks)]
+    async fn long(locks: &LockManager) -> Result<(), LockError> {
+        std::future::pending().await
+    }
+    each_backend(async |fixture: Fixture| {
+        let before = Instant::now();
+        let error = soon("the lease ends", long(fixture.manager())).await.unwrap_err();
+        assert!(before.elapsed() >= TTL - drift(TTL), "after {:?}", before.elapsed());
+        assert_eq!(error.lost_reason(), Some(LostReason::Expired));
+        free_soon(fixture.another_manager(), "job").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn renew_false_is_no_harm_to_a_body_that_ends_in_time() {
+    #[distributed_lock(key = "job", ttl = "5s", renew = false, manager = locks)]
+    async fn short(locks: &LockManager) -> Result<u8, LockError> {
+        Ok(1)
+    }
+    each_backend(async |fixture: Fixture| {
+        assert_eq!(short(fixture.manager()).await.unwrap(), 1);
+        assert!(!held(fixture.another_manager(), "job").await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_valid_for_ttl_less_drift_from_before_the_request() {
+    each_backend(async |fixture: Fixture| {
+        let ttl = Duration::from_secs(10);
+        let before = Instant::now();
+        let guard = fixture
+            .manager()
+            .lock("job")
+            .ttl(ttl)
+            .never_renew()
+            .acquire()
+            .await
+            .unwrap();
+        let remaining = guard.lease().remaining();
+        let read = Instant::now();
+        let whole = ttl - drift(ttl);
+        // t0 lies after `before`, and the reading before `read`.
+        assert!(remaining <= whole, "{remaining:?} remain");
+        assert!(remaining + read.duration_since(before) >= whole, "{remaining:?} remain");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_remaining_time_falls_with_the_clock_until_it_is_nothing() {
+    each_backend(async |fixture: Fixture| {
+        let ttl = ms(400);
+        let before = Instant::now();
+        let guard = fixture
+            .manager()
+            .lock("job")
+            .ttl(ttl)
+            .never_renew()
+            .acquire()
+            .await
+            .unwrap();
+        let lease = guard.lease();
+        while lease.is_held() {
+            let remaining = lease.remaining();
+            assert!(remaining + before.elapsed() >= ttl - drift(ttl));
+            tokio::time::sleep(ms(5)).await;
+        }
+        assert!(before.elapsed() >= ttl - drift(ttl));
+        assert_eq!(lease.remaining(), Duration::ZERO);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_lock_in_the_backend_outlives_the_lease() {
+    each_backend(async |fixture: Fixture| {
+        for _ in 0..5 {
+            let guard = fixture
+                .manager()
+                .lock("job")
+                .ttl(ms(300))
+                .never_renew()
+                .acquire()
+                .await
+                .unwrap();
+            let holder = fixture.manager().inspect("job").await.unwrap();
+            let remaining = guard.lease().remaining();
+            if let Some(holder) = holder {
+                // The holder's time was read first, so it may only be the longer one.
+                assert!(
+                    holder.remaining() + ms(1) >= remaining,
+                    "{holder:?} against {remaining:?}"
+                );
+            } else {
+                assert_eq!(remaining, Duration::ZERO);
+            }
+            drop(guard);
+            free_soon(fixture.manager(), "job").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn loss_is_decided_on_time_even_if_the_backend_hangs() {
+    let fixture = Fixture::redis().await;
+    let ttl = ms(1000);
+    let guard = fixture.manager().lock("job").ttl(ttl).acquire().await.unwrap();
+    fixture.server().unwrap().pause();
+    let paused = Instant::now();
+    let reason = soon("the lease is lost", guard.lease().lost()).await;
+    let lost = paused.elapsed();
+    fixture.server().unwrap().resume();
+    assert_eq!(reason, LostReason::Expired);
+    assert!(!guard.lease().is_held());
+    // Whatever was confirmed before the pause ends one ttl later at the latest.
+    assert!(lost < ttl + ms(2500), "only after {lost:?}");
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_not_confirmed_does_not_move_the_deadline() {
+    let fixture = Fixture::redis().await;
+    let locks = fixture.manager();
+    let guard = locks
+        .lock("job")
+        .ttl(ms(3000))
+        .renew_every(ms(300))
+        .acquire()
+        .await
+        .unwrap();
+    fixture.server().unwrap().pause();
+    let paused = Instant::now();
+    // The confirmation of a renewal that the server did before it stopped may still be on its way.
+    let mut highest = guard.lease().remaining();
+    while guard.lease().is_held() {
+        let remaining = guard.lease().remaining();
+        if paused.elapsed() < ms(500) {
+            highest = remaining;
+        }
+        assert!(remaining <= highest, "{remaining:?} remain after {highest:?}");
+        highest = remaining;
+        tokio::time::sleep(ms(5)).await;
+    }
+    fixture.server().unwrap().resume();
+}
+
+#[distributed_lock(key = "job", ttl = "1500ms", renew = "200ms", max_hold = "1800ms", manager = locks)]
+async fn at_most(locks: &LockManager, dropped: DropCount) -> Result<(), LockError> {
+    let _dropped = dropped;
+    std::future::pending().await
+}
+
+struct DropCount(Count);
+
+impl Drop for DropCount {
+    fn drop(&mut self) {
+        self.0.add();
+    }
+}
+
+#[tokio::test]
+async fn after_max_hold_the_lease_counts_as_lost_whatever_the_body_does() {
+    each_backend(async |fixture: Fixture| {
+        let (before, dropped) = (Instant::now(), Count::default());
+        let call = at_most(fixture.manager(), DropCount(dropped.clone()));
+        let error = soon("max_hold is over", call).await.unwrap_err();
+        let held = before.elapsed();
+        assert!(held >= ms(1800), "lost after {held:?}");
+        assert!(error.is_lost(), "{error:?}");
+        assert_eq!(error.lost_reason(), Some(LostReason::MaxHold));
+        assert_eq!(dropped.get(), 1, "the body was dropped");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_max_hold_the_lock_is_free_for_others() {
+    each_backend(async |fixture: Fixture| {
+        let dropped = DropCount(Count::default());
+        soon("max_hold is over", at_most(fixture.manager(), dropped))
+            .await
+            .unwrap_err();
+        let next = fixture.another_manager().lock("job").wait(SOON).acquire().await;
+        next.unwrap().release().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn max_hold_is_no_harm_to_a_body_that_ends_in_time() {
+    #[distributed_lock(key = "job", ttl = "2s", renew = "200ms", max_hold = "30s", manager = locks)]
+    async fn short(locks: &LockManager) -> Result<u8, LockError> {
+        soon("a renewal", renewed(&lease_here(), 1)).await;
+        Ok(1)
+    }
+    each_backend(async |fixture: Fixture| assert_eq!(short(fixture.manager()).await.unwrap(), 1)).await;
+}
+
+#[tokio::test]
+async fn until_max_hold_the_lease_is_renewed() {
+    each_backend(async |fixture: Fixture| {
+        let before = Instant::now();
+        let lock = fixture
+            .manager()
+            .lock("job")
+            .ttl(ms(1500))
+            .renew_every(ms(200))
+            .max_hold(ms(2000));
+        let guard = lock.acquire().await.unwrap();
+        let reason = soon("max_hold is over", guard.lease().lost()).await;
+        assert_eq!(reason, LostReason::MaxHold);
+        assert!(before.elapsed() >= ms(2000), "lost after {:?}", before.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_survives_an_executor_that_is_blocked_for_longer_than_the_ttl() {
+    #[distributed_lock(key = "job", ttl = "1500ms", renew = "250ms", manager = locks)]
+    async fn blocks(locks: &LockManager) -> Result<bool, LockError> {
+        let begun = Instant::now();
+        while begun.elapsed() < ms(2200) {
+            // The only thread of this runtime does nothing else.
+            std::thread::sleep(ms(10));
+        }
+        Ok(lease_here().is_held())
+    }
+    each_backend(async |fixture: Fixture| assert!(blocks(fixture.manager()).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn after_max_hold_the_lock_is_free_for_others_even_if_the_body_goes_on() {
+    #[distributed_lock(key = "job", ttl = "500ms", max_hold = "800ms", on_lost = "continue", manager = locks)]
+    async fn goes_on(locks: &LockManager, others: &LockManager) -> Result<(), LockError> {
+        others.lock("job").wait(SOON).acquire().await?.release().await
+    }
+    each_backend(async |fixture: Fixture| {
+        goes_on(fixture.manager(), fixture.another_manager()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_leases_are_renewed_side_by_side() {
+    each_backend(async |fixture: Fixture| {
+        let locks = fixture.manager();
+        let hold = |number: u32| {
+            locks
+                .lock(format!("job:{number}"))
+                .ttl(ms(2500))
+                .renew_every(ms(400))
+                .acquire()
+        };
+        let guards: Vec<_> = futures_util::future::join_all((0..100).map(hold)).await;
+        let guards: Vec<_> = guards.into_iter().map(Result::unwrap).collect();
+        let begun = Instant::now();
+        while begun.elapsed() < ms(3200) {
+            assert!(guards.iter().all(|guard| guard.lease().is_held()));
+            tokio::time::sleep(ms(20)).await;
+        }
+        let released = futures_util::future::join_all(guards.into_iter().map(lock_runtime::LockGuard::release));
+        assert!(released.await.iter().all(Result::is_ok));
+    })
+    .await;
+}

@@ -1,0 +1,33 @@
+//! Function shapes that break attribute macros, and what the attribute must do to none of them: the
+//! list is in the attribute's own documentation and in the names of these tests.
+
+mod body;
+mod compensation;
+mod double;
+mod drop_order;
+mod future_size;
+mod hygiene;
+mod options;
+mod parameters;
+mod receivers;
+mod send_sync;
+mod signatures;
+
+use lock_runtime::LockManager;
+use std::sync::Once;
+
+/// Runs a future to its end, with an in-process manager installed.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| LockManager::in_memory().install().expect("nobody else installs one"));
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+/// Is the caller inside a body that holds a lock?
+fn locked() -> bool {
+    lock_runtime::current().is_some()
+}

@@ -1,0 +1,14 @@
+#![deny(unused_must_use)]
+
+use lock_runtime::{LockError, distributed_lock};
+
+#[distributed_lock(key = "order:<id>")]
+async fn ship(id: u64) -> Result<(), LockError> {
+    let _ = id;
+    std::fs::read("order");
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(1);
+}

@@ -1,0 +1,14 @@
+#![deny(unreachable_code)]
+
+use lock_runtime::{LockError, distributed_lock};
+
+#[distributed_lock(key = "order:<id>")]
+async fn ship(id: u64) -> Result<(), LockError> {
+    let _ = id;
+    return Ok(());
+    drop(String::new());
+}
+
+fn main() {
+    let _ = ship(1);
+}

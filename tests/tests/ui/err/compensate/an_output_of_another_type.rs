@@ -1,0 +1,15 @@
+use lock_runtime::{LockError, distributed_lock};
+
+async fn undo(id: u64) -> u64 {
+    id
+}
+
+#[distributed_lock(key = "order:<id>", compensate = undo(id))]
+async fn ship(id: u64) -> Result<(), LockError> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(1);
+}

@@ -1,0 +1,8 @@
+use lock_runtime::distributed_lock;
+
+#[distributed_lock(key = "order")]
+const ORDER: u8 = 1;
+
+fn main() {
+    let _ = ORDER;
+}

@@ -1,0 +1,8 @@
+use lock_runtime::distributed_lock;
+
+#[distributed_lock(key = "order")]
+use std::mem::drop as order;
+
+fn main() {
+    order(1);
+}

@@ -1,0 +1,11 @@
+use lock_runtime::{LockError, distributed_lock};
+
+#[distributed_lock(key = "order:<id>")]
+async fn ship(id: Vec<u8>) -> Result<(), LockError> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(vec![1]);
+}

@@ -1,0 +1,13 @@
+//! errors: 4
+
+use lock_runtime::{LockError, distributed_lock};
+
+#[distributed_lock(key = "<> > <1a>:<id")]
+async fn ship(id: u64) -> Result<(), LockError> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(1);
+}

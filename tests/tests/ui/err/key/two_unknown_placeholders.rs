@@ -1,0 +1,13 @@
+//! errors: 2
+
+use lock_runtime::{LockError, distributed_lock};
+
+#[distributed_lock(key = "<a>:<b>")]
+async fn ship(id: u64) -> Result<(), LockError> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(1);
+}

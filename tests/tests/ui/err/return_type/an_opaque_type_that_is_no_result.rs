@@ -1,0 +1,10 @@
+use lock_runtime::distributed_lock;
+
+#[distributed_lock(key = "order:<id>")]
+async fn ship(id: u64) -> impl std::fmt::Debug {
+    id
+}
+
+fn main() {
+    let _ = ship(1);
+}
