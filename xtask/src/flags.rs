@@ -1,0 +1,106 @@
+//! The command line, as a type.
+//!
+//! clap's builder and not its derive: xtask is the first thing that a fresh clone compiles, and the
+//! derive would bring syn with it for four subcommands and one flag.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// What was asked for.
+pub(crate) enum Task {
+    /// Every test of the workspace.
+    Test,
+    /// The compile-time tests and the snapshots of expansions.
+    Ui {
+        /// The new output is written over the expected one.
+        bless: bool,
+    },
+    /// The expansion of the annotated functions of one file.
+    Expand {
+        /// A path, or the name of a fixture in `tests/tests/ui`.
+        file: String,
+    },
+    /// Everything that must hold before a change is merged.
+    Ci,
+}
+
+/// Reads the command line; prints help or what is wrong, and ends the process, where there is no task.
+pub(crate) fn parse() -> Task {
+    task(&command().get_matches()).unwrap_or_else(|| {
+        // clap has answered every other command line already.
+        command()
+            .error(clap::error::ErrorKind::MissingSubcommand, "name a task, see --help")
+            .exit()
+    })
+}
+
+fn task(matches: &ArgMatches) -> Option<Task> {
+    match matches.subcommand()? {
+        ("test", _) => Some(Task::Test),
+        ("ui", flags) => Some(Task::Ui {
+            bless: flags.get_flag("bless"),
+        }),
+        ("expand", flags) => Some(Task::Expand {
+            file: flags.get_one::<String>("file")?.clone(),
+        }),
+        ("ci", _) => Some(Task::Ci),
+        _ => None,
+    }
+}
+
+fn command() -> Command {
+    Command::new("cargo xtask")
+        .bin_name("cargo xtask")
+        .about("Development tasks of this workspace")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("test")
+                .about("Run every test of the workspace, doctests included")
+                .long_about(
+                    "Run every test of the workspace, doctests included, once, without retries.\n\n\
+             The tests start Redis servers of their own on 127.0.0.1 and end them. Where no `redis-server` \
+             is on the PATH, Debian's package is installed (as root, or by sudo without a password); \
+             its service is not started.",
+                ),
+        )
+        .subcommand(
+            Command::new("ui")
+                .about("Run the compile-time tests and the snapshots of expansions")
+                .arg(
+                    Arg::new("bless")
+                        .long("bless")
+                        .action(ArgAction::SetTrue)
+                        .help("Accept the new output: write it over the expected one"),
+                ),
+        )
+        .subcommand(
+            Command::new("expand")
+                .about("Print what the annotated functions of a file expand to")
+                .arg(
+                    Arg::new("file")
+                        .required(true)
+                        .help("A Rust file, or the name of a fixture in tests/tests/ui without .rs"),
+                ),
+        )
+        .subcommand(
+            Command::new("ci")
+                .about("Run everything that must hold before a change is merged")
+                .long_about(
+                    "Run everything that must hold before a change is merged: formatting, clippy, documentation, \
+             all tests and examples, both packages as crates.io would build them, and the oldest supported \
+             toolchain where it is installed. Every step runs, whatever the ones before said.",
+                ),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    //! The command line itself.
+
+    use super::command;
+
+    #[test]
+    fn the_command_line_has_no_contradiction() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask …`: the only entry point for development tasks.
+
+mod ci;
+mod expand;
+mod flags;
+mod redis;
+mod shell;
+mod summary;
+mod test;
+mod ui;
+
+use std::process::ExitCode;
+
+use crate::flags::Task;
+use crate::shell::Shell;
+
+fn main() -> ExitCode {
+    match run(flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In one line and by hand: anyhow's own way adds a backtrace where RUST_BACKTRACE is set.
+            eprintln!("\ncargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let shell = Shell::new()?;
+    match task {
+        Task::Test => test::run(&shell),
+        Task::Ui { bless } => ui::run(&shell, bless),
+        Task::Expand { file } => expand::run(&shell, &file),
+        Task::Ci => ci::run(&shell),
+    }
+}
