@@ -118,7 +118,10 @@ fn option(input: ParseStream<'_>, args: &mut Args, errors: &mut Errors) -> syn::
         let written = name.to_string();
         errors.at(
             name.span(),
-            format!("unknown option `{written}`{}", suggest(&written, "options are", OPTIONS)),
+            format!(
+                "unknown option `{written}`{}",
+                suggest(&written, "options are", OPTIONS)
+            ),
         );
         skip_to_comma(input);
         return Ok(());
@@ -160,11 +163,18 @@ fn option_value(input: ParseStream<'_>, name: &Ident) -> syn::Result<Value> {
     }
     let equals: Token![=] = input.parse()?;
     if input.is_empty() || input.peek(Token![,]) {
-        return Err(syn::Error::new(equals.span, format!("expected a value after `{name} =`")));
+        return Err(syn::Error::new(
+            equals.span,
+            format!("expected a value after `{name} =`"),
+        ));
     }
     let value: Expr = input.parse()?;
     if !input.is_empty() && !input.peek(Token![,]) {
-        let hint = if name == "key" { "; a template has quotes, `key = \"order:<id>\"`" } else { "" };
+        let hint = if name == "key" {
+            "; a template has quotes, `key = \"order:<id>\"`"
+        } else {
+            ""
+        };
         return Err(input.error(format!("expected a comma after the value of `{name}`{hint}")));
     }
     Ok(Value::Expr(value::look_through(value)))

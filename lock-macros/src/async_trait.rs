@@ -43,7 +43,9 @@ pub(crate) fn regroup(group: &Group, content: TokenStream) -> Group {
 
 /// `#[async_trait]` names its own lifetime.
 pub(crate) fn is_rewritten(sig: &Signature) -> bool {
-    sig.generics.lifetimes().any(|param| param.lifetime.ident == "async_trait")
+    sig.generics
+        .lifetimes()
+        .any(|param| param.lifetime.ident == "async_trait")
 }
 
 /// Takes the statements out of the boxed async block. A parameter that was a pattern has become a
@@ -53,12 +55,25 @@ pub(crate) fn unwrap(sig: &Signature, statements: TokenStream, params: &mut [Par
     let output = boxed_output(sig)?;
     let (callee, call) = split_last_group(statements, Delimiter::Parenthesis)?;
     let (opening, block) = split_last_group(call.stream(), Delimiter::Brace)?;
-    if !opening.clone().into_iter().any(|tree| matches!(tree, TokenTree::Ident(ident) if ident == "async")) {
+    if !opening
+        .clone()
+        .into_iter()
+        .any(|tree| matches!(tree, TokenTree::Ident(ident) if ident == "async"))
+    {
         return None;
     }
     let statements = take_patterns(block.stream(), params);
-    let form = Form::AsyncTrait(Frame { callee, call, opening, block });
-    Some(Body { statements, output: Some(output), form })
+    let form = Form::AsyncTrait(Frame {
+        callee,
+        call,
+        opening,
+        block,
+    });
+    Some(Body {
+        statements,
+        output: Some(output),
+        form,
+    })
 }
 
 /// Input: `.. let (a, b) = { let __arg1 = __arg1; __arg1 }; ..`
@@ -81,20 +96,40 @@ fn take_patterns(statements: TokenStream, params: &mut [Param]) -> TokenStream {
 }
 
 fn take_pattern(statement: &[TokenTree], params: &mut [Param]) -> Option<()> {
-    let start = statement.iter().position(|tree| matches!(tree, TokenTree::Ident(ident) if ident == "let"))?;
-    let [pat @ .., TokenTree::Punct(equals), TokenTree::Group(value), TokenTree::Punct(_)] = &statement[start + 1..] else {
+    let start = statement
+        .iter()
+        .position(|tree| matches!(tree, TokenTree::Ident(ident) if ident == "let"))?;
+    let [
+        pat @ ..,
+        TokenTree::Punct(equals),
+        TokenTree::Group(value),
+        TokenTree::Punct(_),
+    ] = &statement[start + 1..]
+    else {
         return None;
     };
     let value: Vec<TokenTree> = value.stream().into_iter().collect();
-    let [TokenTree::Ident(_), TokenTree::Ident(hidden), .., TokenTree::Ident(tail)] = value.as_slice() else {
+    let [
+        TokenTree::Ident(_),
+        TokenTree::Ident(hidden),
+        ..,
+        TokenTree::Ident(tail),
+    ] = value.as_slice()
+    else {
         return None;
     };
     if equals.as_char() != '=' || hidden != tail {
         return None;
     }
     let pat = Pat::parse_single.parse2(pat.iter().cloned().collect()).ok()?;
-    let param = params.iter_mut().find(|param| param.bindings() == std::slice::from_ref(hidden))?;
-    param.kind = ParamKind::Pattern { hidden: hidden.clone(), bindings: bindings(&pat), pat: Box::new(pat) };
+    let param = params
+        .iter_mut()
+        .find(|param| param.bindings() == std::slice::from_ref(hidden))?;
+    param.kind = ParamKind::Pattern {
+        hidden: hidden.clone(),
+        bindings: bindings(&pat),
+        pat: Box::new(pat),
+    };
     Some(())
 }
 
@@ -109,12 +144,20 @@ fn split_last_group(tokens: TokenStream, delimiter: Delimiter) -> Option<(TokenS
 /// Input: `-> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = Ret> + Send + 'async_trait>>`
 /// Output: `Ret`
 fn boxed_output(sig: &Signature) -> Option<Type> {
-    let ReturnType::Type(_, pinned) = &sig.output else { return None };
+    let ReturnType::Type(_, pinned) = &sig.output else {
+        return None;
+    };
     let boxed = type_argument(pinned)?;
-    let Type::TraitObject(object) = type_argument(boxed)? else { return None };
+    let Type::TraitObject(object) = type_argument(boxed)? else {
+        return None;
+    };
     object.bounds.iter().find_map(|bound| {
-        let TypeParamBound::Trait(bound) = bound else { return None };
-        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments else { return None };
+        let TypeParamBound::Trait(bound) = bound else {
+            return None;
+        };
+        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments else {
+            return None;
+        };
         arguments.args.iter().find_map(|argument| match argument {
             GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(assoc.ty.clone()),
             _ => None,
@@ -125,7 +168,9 @@ fn boxed_output(sig: &Signature) -> Option<Type> {
 /// Input: `path::Name<T>`. Output: `T`
 fn type_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
-    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else {
+        return None;
+    };
     arguments.args.iter().find_map(|argument| match argument {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,

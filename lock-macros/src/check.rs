@@ -25,7 +25,9 @@ pub(crate) fn check(args: Args, item: Option<&Item>, errors: &mut Errors) -> Opt
     }
     let key = args.key.and_then(|key| check_key(key.value, item, errors));
     let item = item?;
-    let compensation = args.compensate.map(|given| compensate::check(&given.value, item, errors));
+    let compensation = args
+        .compensate
+        .map(|given| compensate::check(&given.value, item, errors));
     Some(Plan {
         krate: args.krate.map(|given| given.value),
         spec: Spec {
@@ -61,14 +63,26 @@ fn check_ttl(args: &Args, errors: &mut Errors) {
         && ttl.value < SHORTEST_TTL
     {
         let shortest = display(SHORTEST_TTL);
-        errors.over(&ttl.at, format!("a lease of {} cannot be renewed in time: write at least \"{shortest}\"", display(ttl.value)));
+        errors.over(
+            &ttl.at,
+            format!(
+                "a lease of {} cannot be renewed in time: write at least \"{shortest}\"",
+                display(ttl.value)
+            ),
+        );
     }
 }
 
 /// Two renewals must fit into one ttl, so that one may fail. Without a `ttl` here the manager's is
 /// compared when the function runs.
 fn check_renew(args: &Args, errors: &mut Errors) {
-    if let (Some(ttl), Some(Given { at, value: Renew::Every(every) })) = (&args.ttl, &args.renew)
+    if let (
+        Some(ttl),
+        Some(Given {
+            at,
+            value: Renew::Every(every),
+        }),
+    ) = (&args.ttl, &args.renew)
         && *every > ttl.value / 2
     {
         let half = display(ttl.value / 2);
@@ -117,7 +131,10 @@ fn check_compensate_needs_abort(args: &Args, errors: &mut Errors) {
     if let (Some(on_lost), Some(_)) = (&args.on_lost, &args.compensate)
         && on_lost.value == OnLost::Continue
     {
-        let later = args.written.iter().rfind(|name| *name == "on_lost" || *name == "compensate");
+        let later = args
+            .written
+            .iter()
+            .rfind(|name| *name == "on_lost" || *name == "compensate");
         errors.at(
             later.map_or_else(Span::call_site, proc_macro2::Ident::span),
             "`compensate` runs instead of a body that was aborted, and `on_lost = \"continue\"` never aborts: leave one of the \

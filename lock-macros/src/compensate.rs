@@ -21,7 +21,9 @@ pub(crate) fn check(call: &Expr, item: &Item, errors: &mut Errors) -> Compensati
     let mut kept: Vec<(Ident, Ident)> = Vec::new();
     for param in &item.params {
         for binding in param.bindings() {
-            let Some(name) = named.iter().find(|name| plain(name) == plain(binding)) else { continue };
+            let Some(name) = named.iter().find(|name| plain(name) == plain(binding)) else {
+                continue;
+            };
             if name == REASON || kept.iter().any(|(kept, _)| plain(kept) == plain(name)) {
                 continue;
             }
@@ -44,7 +46,12 @@ pub(crate) fn check(call: &Expr, item: &Item, errors: &mut Errors) -> Compensati
             }
         }
     }
-    Compensation { call: tokens, span, kept, reason }
+    Compensation {
+        call: tokens,
+        span,
+        kept,
+        reason,
+    }
 }
 
 /// Every identifier that can be a variable: no field, no method, no piece of a path. Those inside
@@ -56,7 +63,8 @@ fn collect(tokens: TokenStream, in_macro: bool, named: &mut Vec<Ident>) {
         match tree {
             TokenTree::Ident(ident) => {
                 let field = is(before(1), '.') && !is(before(2), '.');
-                let path = is(before(1), ':') && is(before(2), ':') || is(trees.get(position + 1), ':') && is(trees.get(position + 2), ':');
+                let path = is(before(1), ':') && is(before(2), ':')
+                    || is(trees.get(position + 1), ':') && is(trees.get(position + 2), ':');
                 if !field && !path {
                     named.push(ident.clone());
                 }
@@ -77,7 +85,9 @@ fn is(tree: Option<&TokenTree>, character: char) -> bool {
 
 /// `format!("{id}")` names `id`.
 fn captured(literal: &Literal) -> Vec<Ident> {
-    let Ok(text) = syn::parse2::<syn::LitStr>(literal.to_token_stream()) else { return Vec::new() };
+    let Ok(text) = syn::parse2::<syn::LitStr>(literal.to_token_stream()) else {
+        return Vec::new();
+    };
     let value = text.value().replace("{{", "");
     value
         .split('{')

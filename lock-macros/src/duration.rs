@@ -52,7 +52,9 @@ fn explain(text: &str, error: &humantime::DurationError) -> String {
             format!("`{text}` lacks a unit of time: {EXAMPLES}")
         }
         Error::UnknownUnit { unit, .. } => {
-            format!("`{unit}` in `{text}` is no unit of time; the units are ns, us, ms, s, m, h, days, weeks, months and years")
+            format!(
+                "`{unit}` in `{text}` is no unit of time; the units are ns, us, ms, s, m, h, days, weeks, months and years"
+            )
         }
         _ => format!("`{text}` is no duration: {EXAMPLES}"),
     }
@@ -82,8 +84,17 @@ mod tests {
 
     #[test]
     fn more_than_a_hundred_years_is_too_long() {
-        for text in ["101years", "99999999999years", "18446744073709551616s", "18446744073709551615s"] {
-            assert!(parse(text).unwrap_err().contains("too long"), "{text}: {:?}", parse(text));
+        for text in [
+            "101years",
+            "99999999999years",
+            "18446744073709551616s",
+            "18446744073709551615s",
+        ] {
+            assert!(
+                parse(text).unwrap_err().contains("too long"),
+                "{text}: {:?}",
+                parse(text)
+            );
         }
     }
 
@@ -91,7 +102,10 @@ mod tests {
     fn what_is_no_duration_says_what_to_write() {
         for text in ["", "  ", "soon", "10", "-1s", "10 apples", "s10", "1..2"] {
             let message = parse(text).unwrap_err();
-            assert!(message.contains("write") || message.contains("the units are"), "{text}: {message}");
+            assert!(
+                message.contains("write") || message.contains("the units are"),
+                "{text}: {message}"
+            );
         }
     }
 
@@ -101,7 +115,10 @@ mod tests {
             parse_range("20ms..500ms"),
             Ok((Duration::from_millis(20), Duration::from_millis(500)))
         );
-        assert_eq!(parse_range("1s .. 1s"), Ok((Duration::from_secs(1), Duration::from_secs(1))));
+        assert_eq!(
+            parse_range("1s .. 1s"),
+            Ok((Duration::from_secs(1), Duration::from_secs(1)))
+        );
         assert!(parse_range("20ms").unwrap_err().contains("20ms..500ms"));
         assert!(parse_range("500ms..20ms").unwrap_err().contains("\"20ms..500ms\""));
         assert!(parse_range("..").is_err());

@@ -57,7 +57,6 @@ impl Drop for Errors {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,13 @@ use std::time::Duration;
 /// #attrs #vis async fn ship(id: u64) -> Ret { wrapped statements }
 /// ```
 pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
-    let Item { attrs, vis, braces, body, .. } = item;
+    let Item {
+        attrs,
+        vis,
+        braces,
+        body,
+        ..
+    } = item;
     let sig = signature::rename_parameters(item);
     let wrapped = wrap(plan, item);
     let content = match &body.form {
@@ -182,7 +188,12 @@ fn end_or_compensate(
     item: &Item,
     [call, ended, kept]: [&TokenStream; 3],
 ) -> TokenStream {
-    let Compensation { call: compensate, span, kept: names, reason: wanted } = compensation;
+    let Compensation {
+        call: compensate,
+        span,
+        kept: names,
+        reason: wanted,
+    } = compensation;
     let output = mixed("__output");
     let reason = mixed("__reason");
     let ty = output::erased(item);
@@ -194,10 +205,13 @@ fn end_or_compensate(
         }
     });
     let (lost, bind) = match wanted {
-        Some(wanted) => (quote!(#reason), quote_spanned! {mixed_site()=>
-            #[allow(clippy::shadow_unrelated)]
-            let #wanted = #reason;
-        }),
+        Some(wanted) => (
+            quote!(#reason),
+            quote_spanned! {mixed_site()=>
+                #[allow(clippy::shadow_unrelated)]
+                let #wanted = #reason;
+            },
+        ),
         None => (quote!(_), TokenStream::new()),
     };
     let run = quote_spanned!(span.resolved_at(Span::mixed_site())=> .await);
@@ -253,7 +267,9 @@ fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
     let mut set = |option: TokenStream| tokens.extend(quote_spanned!(mixed_site()=> .#option));
     let once = |name: &str, duration: Option<Duration>| {
         let name = mixed(name);
-        duration.map(constant).map(|duration| quote_spanned!(mixed_site()=> #name(#duration)))
+        duration
+            .map(constant)
+            .map(|duration| quote_spanned!(mixed_site()=> #name(#duration)))
     };
     let renew = match spec.renew {
         None => None,
@@ -284,7 +300,10 @@ fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
 
 fn constant(duration: Duration) -> TokenStream {
     let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    let (secs, nanos) = (proc_macro2::Literal::u64_unsuffixed(secs), proc_macro2::Literal::u32_unsuffixed(nanos));
+    let (secs, nanos) = (
+        proc_macro2::Literal::u64_unsuffixed(secs),
+        proc_macro2::Literal::u32_unsuffixed(nanos),
+    );
     quote_spanned!(mixed_site()=> ::core::time::Duration::new(#secs, #nanos))
 }
 
@@ -297,7 +316,10 @@ struct Private<'a> {
 
 impl<'a> Private<'a> {
     fn of(plan: &'a Plan) -> Private<'a> {
-        Private { krate: plan.krate.as_ref(), at: mixed_site() }
+        Private {
+            krate: plan.krate.as_ref(),
+            at: mixed_site(),
+        }
     }
 
     fn at(&self, at: Span) -> Private<'a> {
@@ -331,4 +353,3 @@ fn mixed(name: &str) -> TokenStream {
 fn located(tokens: &impl ToTokens) -> Span {
     syn::spanned::Spanned::span(tokens).resolved_at(Span::mixed_site())
 }
-

@@ -2,7 +2,6 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `expand`; if it panics, an error beside the item as it was written.
@@ -11,25 +10,26 @@ pub(crate) fn guarded(item: TokenStream, expand: impl FnOnce(TokenStream) -> Tok
     match catch_unwind(AssertUnwindSafe(|| expand(item))) {
         Ok(tokens) => tokens,
         Err(panic) => {
-            let message = report(&*panic);
-            quote! {
-                ::core::compile_error! { #message }
-                #untouched
-            }
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            bug(text.unwrap_or("no message"), &untouched)
         }
     }
 }
 
-fn report(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    format!(
-        "`#[distributed_lock]` failed with a mistake of its own: {text}. Please report it with the function it stands on: {}/issues",
+/// An error that asks for a report, beside the item.
+pub(crate) fn bug(what: &str, item: &TokenStream) -> TokenStream {
+    let message = format!(
+        "`#[distributed_lock]` failed with a mistake of its own: {what}. Please report it with the function it stands on: \
+         {}/issues",
         env!("CARGO_PKG_REPOSITORY"),
-    )
+    );
+    quote! {
+        ::core::compile_error! { #message }
+        #item
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +38,9 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_and_the_function_stays() {
-        let item = quote!(async fn ship() {});
+        let item = quote!(
+            async fn ship() {}
+        );
         let tokens = guarded(item, |_| panic!("out of {}", "luck")).to_string();
         assert!(tokens.contains("compile_error"), "{tokens}");
         assert!(tokens.contains("out of luck"), "{tokens}");
@@ -48,7 +50,18 @@ mod tests {
 
     #[test]
     fn what_works_passes_unchanged() {
-        let tokens = guarded(quote!(fn f() {}), |item| item);
-        assert_eq!(tokens.to_string(), quote!(fn f() {}).to_string());
+        let tokens = guarded(
+            quote!(
+                fn f() {}
+            ),
+            |item| item,
+        );
+        assert_eq!(
+            tokens.to_string(),
+            quote!(
+                fn f() {}
+            )
+            .to_string()
+        );
     }
 }

@@ -45,7 +45,12 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
             return None;
         }
     };
-    let Head { mut attrs, vis, sig, rest } = head;
+    let Head {
+        mut attrs,
+        vis,
+        sig,
+        rest,
+    } = head;
     let body = body_group(rest);
     let asynchronous = sig.asyncness.is_some() || async_trait::is_rewritten(&sig);
     refuse(&sig, asynchronous, body.is_some(), errors);
@@ -61,7 +66,11 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
             ReturnType::Default => None,
             ReturnType::Type(_, ty) => Some((**ty).clone()),
         };
-        Body { statements, output, form: Form::AsyncFn }
+        Body {
+            statements,
+            output,
+            form: Form::AsyncFn,
+        }
     } else {
         match async_trait::unwrap(&sig, statements, &mut params) {
             Some(body) => body,
@@ -75,7 +84,14 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
             }
         }
     };
-    Some(Item { attrs, vis, sig, params, braces, body })
+    Some(Item {
+        attrs,
+        vis,
+        sig,
+        params,
+        braces,
+        body,
+    })
 }
 
 struct Head {
@@ -111,7 +127,10 @@ fn refuse(sig: &Signature, asynchronous: bool, has_body: bool, errors: &mut Erro
         );
     }
     if let Some(variadic) = &sig.variadic {
-        errors.over(variadic, "a function with C variadic arguments cannot run under a lock: pass a slice instead");
+        errors.over(
+            variadic,
+            "a function with C variadic arguments cannot run under a lock: pass a slice instead",
+        );
     }
     if !has_body {
         errors.at(
@@ -177,7 +196,10 @@ fn no_function(tokens: TokenStream) -> Option<syn::Error> {
         "an impl block" | "a trait" => ": write the attribute on each `async fn` in it that needs the lock",
         _ => ": write it on the `async fn` that needs the lock",
     };
-    Some(syn::Error::new(span, format!("`#[distributed_lock]` works on functions, and this is {kind}{hint}")))
+    Some(syn::Error::new(
+        span,
+        format!("`#[distributed_lock]` works on functions, and this is {kind}{hint}"),
+    ))
 }
 
 fn item_keyword(rest: TokenStream) -> Option<(String, Span)> {

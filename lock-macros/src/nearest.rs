@@ -56,8 +56,14 @@ mod tests {
 
     #[test]
     fn suggestions_read_as_prose() {
-        assert_eq!(suggest("tll", "options are", ["key", "ttl"]), ": did you mean `ttl`? The options are `key` and `ttl`");
-        assert_eq!(suggest("colour", "options are", ["key", "ttl"]), ": the options are `key` and `ttl`");
+        assert_eq!(
+            suggest("tll", "options are", ["key", "ttl"]),
+            ": did you mean `ttl`? The options are `key` and `ttl`"
+        );
+        assert_eq!(
+            suggest("colour", "options are", ["key", "ttl"]),
+            ": the options are `key` and `ttl`"
+        );
     }
 
     #[test]

@@ -20,7 +20,11 @@ pub(crate) enum ParamKind {
     /// `_: T`: renamed, so that it can be dropped before the lock goes
     Unnamed { hidden: Ident },
     /// `(a, _): T`: renamed and taken apart in the body, for the same reason
-    Pattern { hidden: Ident, pat: Box<Pat>, bindings: Vec<Ident> },
+    Pattern {
+        hidden: Ident,
+        pat: Box<Pat>,
+        bindings: Vec<Ident>,
+    },
 }
 
 /// How a parameter's value can be had twice.
@@ -66,7 +70,11 @@ pub(crate) fn plain(name: &Ident) -> String {
 }
 
 pub(crate) fn parse(sig: &Signature) -> Vec<Param> {
-    sig.inputs.iter().enumerate().map(|(position, arg)| param(position, arg)).collect()
+    sig.inputs
+        .iter()
+        .enumerate()
+        .map(|(position, arg)| param(position, arg))
+        .collect()
 }
 
 fn param(position: usize, arg: &FnArg) -> Param {
@@ -79,18 +87,29 @@ fn param(position: usize, arg: &FnArg) -> Param {
                 _ => Passing::Owned,
             };
             let this = Ident::new("self", receiver.self_token.span);
-            Param { attrs: receiver.attrs.clone(), kind: ParamKind::Receiver { this, passing } }
+            Param {
+                attrs: receiver.attrs.clone(),
+                kind: ParamKind::Receiver { this, passing },
+            }
         }
         FnArg::Typed(typed) => {
             let hidden = || format_ident!("__arg{position}", span = Span::mixed_site());
             let kind = match &*typed.pat {
-                Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
-                    ParamKind::Named { name: pat.ident.clone(), passing: passing(&typed.ty) }
-                }
+                Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => ParamKind::Named {
+                    name: pat.ident.clone(),
+                    passing: passing(&typed.ty),
+                },
                 Pat::Wild(_) => ParamKind::Unnamed { hidden: hidden() },
-                pat => ParamKind::Pattern { hidden: hidden(), pat: Box::new(pat.clone()), bindings: bindings(pat) },
+                pat => ParamKind::Pattern {
+                    hidden: hidden(),
+                    pat: Box::new(pat.clone()),
+                    bindings: bindings(pat),
+                },
             };
-            Param { attrs: typed.attrs.clone(), kind }
+            Param {
+                attrs: typed.attrs.clone(),
+                kind,
+            }
         }
     }
 }

@@ -58,9 +58,15 @@ fn value(placeholder: &Placeholder, span: Span, params: &[Param]) -> Result<Toke
 /// is written in a `macro_rules!` macro finds a parameter that its caller wrote. Where both have one
 /// of that name, it is the one of the literal's author.
 fn named_as<'a>(binding: &Ident, literal: Span, bindings: impl Iterator<Item = &'a Ident>) -> Ident {
-    let namesakes = bindings.filter(|other| params::plain(other) == params::plain(binding)).count();
+    let namesakes = bindings
+        .filter(|other| params::plain(other) == params::plain(binding))
+        .count();
     let mut name = binding.clone();
-    name.set_span(if namesakes > 1 { literal } else { literal.resolved_at(binding.span()) });
+    name.set_span(if namesakes > 1 {
+        literal
+    } else {
+        literal.resolved_at(binding.span())
+    });
     name
 }
 
@@ -75,7 +81,10 @@ fn identifier(name: &str, span: Span) -> Ident {
 fn unknown<'a>(placeholder: &Placeholder, bindings: impl Iterator<Item = &'a Ident>) -> String {
     let Placeholder { root, text, .. } = placeholder;
     // Names that another macro made up are not for people.
-    let names: Vec<String> = bindings.map(params::plain).filter(|name| !name.starts_with("__")).collect();
+    let names: Vec<String> = bindings
+        .map(params::plain)
+        .filter(|name| !name.starts_with("__"))
+        .collect();
     let names = || names.iter().map(String::as_str);
     if root == "self" {
         return format!("`<{text}>` names `self`, and the function has none: name a parameter");

@@ -10,10 +10,11 @@ use syn::{Attribute, FnArg, Ident, Pat, PatIdent, PatType, Signature, parse_quot
 
 /// Input: `(_: T, (a, _): U, c: V)`
 ///
-/// Output: `(#[cfg(doc)] _: T, #[cfg(not(doc))] __arg0: T, .., c: V)`
+/// Output: `(#[cfg(doc)] _: T, #[cfg(not(doc))] __arg0: T, __arg1: U, c: V)`
 ///
 /// What has no name, or is taken apart, would outlive the lock: it stays with the function until the
-/// function returns. A hidden name lets the body have it. The documentation keeps what was written.
+/// function returns. A hidden name lets the body have it. The documentation keeps a `_` as it was
+/// written; for a pattern, rustdoc shows `__arg1` of a plain async function too.
 pub(crate) fn rename_parameters(item: &Item) -> Signature {
     let mut sig = item.sig.clone();
     let documented = item.attrs.iter().all(is_inert);
@@ -30,7 +31,7 @@ pub(crate) fn rename_parameters(item: &Item) -> Signature {
                 if !is_named(&typed, hidden) =>
             {
                 let mut renamed = rename(&typed, hidden);
-                if documented {
+                if documented && matches!(param.kind, ParamKind::Unnamed { .. }) {
                     let mut written = typed;
                     written.attrs.push(parse_quote!(#[cfg(doc)]));
                     renamed.attrs.push(parse_quote!(#[cfg(not(doc))]));
@@ -52,7 +53,9 @@ fn is_named(typed: &PatType, name: &Ident) -> bool {
 
 fn rename(typed: &PatType, hidden: &Ident) -> PatType {
     let mut renamed = typed.clone();
-    renamed.attrs.retain(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"));
+    renamed
+        .attrs
+        .retain(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"));
     *renamed.pat = Pat::Ident(PatIdent {
         attrs: Vec::new(),
         by_ref: None,
@@ -63,15 +66,30 @@ fn rename(typed: &PatType, hidden: &Ident) -> PatType {
     renamed
 }
 
-/// An attribute that no macro stands behind. Another macro would see both variants of a parameter.
+/// An attribute that no macro stands behind. Another macro would see the parameter twice.
 fn is_inert(attr: &Attribute) -> bool {
     const INERT: [&str; 15] = [
-        "doc", "allow", "warn", "deny", "forbid", "expect", "cfg", "must_use", "deprecated", "inline", "cold",
-        "track_caller", "no_mangle", "export_name", "target_feature",
+        "doc",
+        "allow",
+        "warn",
+        "deny",
+        "forbid",
+        "expect",
+        "cfg",
+        "must_use",
+        "deprecated",
+        "inline",
+        "cold",
+        "track_caller",
+        "no_mangle",
+        "export_name",
+        "target_feature",
     ];
     let path = attr.path();
     match path.segments.first() {
-        Some(first) if path.segments.len() > 1 => first.ident == "clippy" || first.ident == "rustfmt" || first.ident == "rustdoc",
+        Some(first) if path.segments.len() > 1 => {
+            first.ident == "clippy" || first.ident == "rustfmt" || first.ident == "rustdoc"
+        }
         _ => INERT.iter().any(|name| path.is_ident(name)),
     }
 }
@@ -82,7 +100,9 @@ fn is_inert(attr: &Attribute) -> bool {
 /// the function.
 pub(crate) fn destructure_parameters(item: &Item) -> TokenStream {
     let statements = item.params.iter().map(|param| {
-        let ParamKind::Pattern { hidden, pat, .. } = &param.kind else { return TokenStream::new() };
+        let ParamKind::Pattern { hidden, pat, .. } = &param.kind else {
+            return TokenStream::new();
+        };
         let rest = Ident::new(&format!("{hidden}_rest"), Span::mixed_site());
         let cfgs: Vec<&Attribute> = param.cfgs().collect();
         let attrs = &param.attrs;
@@ -119,4 +139,3 @@ fn touch(param: &Param) -> TokenStream {
         })
         .collect()
 }
-

@@ -119,13 +119,22 @@ fn placeholder(text: &str) -> Result<Placeholder, String> {
             name(method).filter(|name| name != "self").map(Access::Method)
         } else if step.chars().all(|c| c.is_ascii_digit()) {
             // Rust does not take `.00` or `.01` either.
-            step.parse().ok().filter(|index: &u32| index.to_string() == step).map(Access::Index)
+            step.parse()
+                .ok()
+                .filter(|index: &u32| index.to_string() == step)
+                .map(Access::Index)
         } else {
-            name(step).filter(|name| name != "self" && name != "await").map(Access::Field)
+            name(step)
+                .filter(|name| name != "self" && name != "await")
+                .map(Access::Field)
         };
         accesses.push(access.ok_or_else(|| malformed(&unreadable(step)))?);
     }
-    Ok(Placeholder { root, accesses, text: text.to_owned() })
+    Ok(Placeholder {
+        root,
+        accesses,
+        text: text.to_owned(),
+    })
 }
 
 fn unreadable(piece: &str) -> String {
@@ -183,9 +192,8 @@ fn length(parts: &[Part]) -> Option<String> {
             Part::Placeholder(_) => 0,
         })
         .sum();
-    (literal > LONGEST_KEY).then(|| {
-        format!("the key has {literal} bytes without its values, and at most {LONGEST_KEY} are allowed")
-    })
+    (literal > LONGEST_KEY)
+        .then(|| format!("the key has {literal} bytes without its values, and at most {LONGEST_KEY} are allowed"))
 }
 
 #[cfg(test)]

@@ -59,10 +59,10 @@ pub(crate) fn key(_: &Ident, value: &Value) -> Result<Key, String> {
                 other.to_token_stream(),
             )),
         },
-        Value::Expr(Expr::Array(_)) => {
-            Err("`key` takes one lock: write one template, or one expression that is a `Key`, a `String` or a `&str`"
-                .to_owned())
-        }
+        Value::Expr(Expr::Array(_)) => Err(
+            "`key` takes one lock: write one template, or one expression that is a `Key`, a `String` or a `&str`"
+                .to_owned(),
+        ),
         Value::Expr(expr) => Ok(Key::Expression(expr.clone())),
     }
 }
@@ -84,11 +84,11 @@ pub(crate) fn backoff(name: &Ident, value: &Value) -> Result<(Duration, Duration
 pub(crate) fn renew(name: &Ident, value: &Value) -> Result<Renew, String> {
     match value.literal() {
         Some(Lit::Bool(literal)) if !literal.value => Ok(Renew::Never),
-        Some(Lit::Bool(_)) => {
-            Err("`renew = true` says nothing: leave `renew` out for a renewal every third of the ttl, or write how often, \
+        Some(Lit::Bool(_)) => Err(
+            "`renew = true` says nothing: leave `renew` out for a renewal every third of the ttl, or write how often, \
                  `renew = \"3s\"`"
-                .to_owned())
-        }
+                .to_owned(),
+        ),
         Some(Lit::Str(text)) => duration::parse(&text.value()).map(Renew::Every),
         _ => Err(as_string(name, value, "3s", "a duration") + ", or `renew = false`"),
     }
@@ -130,9 +130,13 @@ pub(crate) fn call(name: &Ident, value: &Value) -> Result<Expr, String> {
         }
         Value::Expr(Expr::Path(path)) => {
             let path = path.to_token_stream().to_string().replace(' ', "");
-            Err(format!("`{path}` is not called: write the call with what it needs, `{name} = {path}(&reason)`"))
+            Err(format!(
+                "`{path}` is not called: write the call with what it needs, `{name} = {path}(&reason)`"
+            ))
         }
-        _ => Err(format!("`{name}` needs a call whose future has the function's return type: {example}")),
+        _ => Err(format!(
+            "`{name}` needs a call whose future has the function's return type: {example}"
+        )),
     }
 }
 
@@ -151,17 +155,14 @@ fn is_plain(path: &Path) -> bool {
     path.segments.iter().all(|segment| segment.arguments.is_none())
 }
 
-fn one_of<T: Copy>(
-    name: &Ident,
-    value: &Value,
-    one: &str,
-    several: &str,
-    allowed: &[(&str, T)],
-) -> Result<T, String> {
+fn one_of<T: Copy>(name: &Ident, value: &Value, one: &str, several: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     let names = || allowed.iter().map(|(name, _)| *name);
     let Some(text) = value.string() else {
         let example = allowed.first().map_or("", |(name, _)| name);
-        return Err(format!("`{name}` needs a string such as `{name} = \"{example}\"`; the {several} are {}", list(names())));
+        return Err(format!(
+            "`{name}` needs a string such as `{name} = \"{example}\"`; the {several} are {}",
+            list(names())
+        ));
     };
     match allowed.iter().find(|(name, _)| *name == text) {
         Some((_, found)) => Ok(*found),

@@ -1,8 +1,9 @@
 //! What an annotated function becomes: one [`Call`] that is given a key and runs the body.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::outcome::Returns;
 use crate::ownership::{Ending, Ownership};
@@ -27,7 +28,12 @@ pub enum Ended<R> {
     /// With its output.
     Finished(R),
     /// It was stopped, because the lease was lost; it must be dropped by now.
-    Lost(LostReason),
+    Lost {
+        /// The lock that was held.
+        key: Key,
+        /// Why it is not held any more.
+        reason: LostReason,
+    },
     /// It never ran.
     Refused(R),
 }
@@ -57,7 +63,9 @@ impl<R> Call<R> {
 
     /// Acquires the lock and polls `body` under it.
     pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        let ownership = match self.acquire().await {
+        // Boxed, both of them: what they keep would be in every future of every annotated function, and again in each
+        // that calls it.
+        let ownership = match Box::pin(self.acquire()).await {
             Ok(ownership) => self.ownership.insert(ownership),
             Err(error) => return Ended::Refused(self.refuse(error)),
         };
@@ -67,43 +75,58 @@ impl<R> Call<R> {
             let key = ownership.hold().key.clone();
             return Ended::Refused(self.refuse(LockError::Lost { key, reason }));
         }
-        match body::under(ownership, self.spec.on_lost, body).await {
+        match Box::pin(body::under(ownership, self.spec.on_lost, body)).await {
             Ok(output) => Ended::Finished(output),
-            Err(reason) => Ended::Lost(reason),
+            Err(reason) => Ended::Lost {
+                key: ownership.hold().key.clone(),
+                reason,
+            },
         }
     }
 
     /// Releases the lock and gives the function's output; a lost lease is an error.
-    pub async fn end(&mut self, ended: Ended<R>) -> R {
-        let key = self.ownership.as_ref().map(|ownership| ownership.hold().key.clone());
-        match (self.end_or_lost(ended).await, key) {
-            (Ok(output), _) => output,
-            (Err(reason), Some(key)) => (self.returns.refused)(LockError::Lost { key, reason }),
-            // A body is only lost under a hold; without one there is no key, and no manager has given it.
-            (Err(_), None) => (self.returns.refused)(LockError::NoManager { key: None }),
-        }
+    pub fn end(&mut self, ended: Ended<R>) -> impl Future<Output = R> {
+        let refused = self.returns.refused;
+        self.release(ended, move |ended| match ended {
+            Ended::Finished(output) | Ended::Refused(output) => output,
+            Ended::Lost { key, reason } => refused(LockError::Lost { key, reason }),
+        })
     }
 
     /// Releases the lock and gives the function's output, or why the compensation is to run.
-    ///
-    /// # Errors
-    ///
-    /// Why the lease was lost.
-    pub async fn end_or_lost(&mut self, ended: Ended<R>) -> Result<R, LostReason> {
+    pub fn end_or_lost(&mut self, ended: Ended<R>) -> impl Future<Output = Result<R, LostReason>> {
+        self.release(ended, |ended| match ended {
+            Ended::Finished(output) | Ended::Refused(output) => Ok(output),
+            Ended::Lost { reason, .. } => Err(reason),
+        })
+    }
+
+    /// Not an `async fn`: that would keep the output twice, at every level of nesting.
+    fn release<T>(&mut self, ended: Ended<R>, output: impl FnOnce(Ended<R>) -> T) -> impl Future<Output = T> {
         let ending = self.ownership.take().and_then(Ownership::end);
-        match ended {
-            Ended::Finished(output) => {
-                confirm(ending).await;
-                Ok(output)
-            }
-            Ended::Refused(output) => Ok(output),
+        let mut released = match (ending, &ended) {
             // The backend may hang, and that may be why the lease expired: nobody waits for it then.
-            Ended::Lost(LostReason::Expired) => Err(LostReason::Expired),
-            Ended::Lost(reason) => {
-                confirm(ending).await;
-                Err(reason)
+            (
+                _,
+                Ended::Lost {
+                    reason: LostReason::Expired,
+                    ..
+                },
+            )
+            | (None, _) => None,
+            (Some(ending), _) => Some(Box::pin(confirm(ending))),
+        };
+        let mut rest = Some((ended, output));
+        poll_fn(move |context| {
+            if let Some(released) = &mut released {
+                std::task::ready!(released.as_mut().poll(context));
             }
-        }
+            match rest.take() {
+                Some((ended, output)) => Poll::Ready(output(ended)),
+                // Polled after it was ready, which `.await` never does.
+                None => Poll::Pending,
+            }
+        })
     }
 
     async fn acquire(&mut self) -> Result<Arc<Ownership>, LockError> {
@@ -129,17 +152,10 @@ impl<R> Call<R> {
 
 /// Waits for the release's first answer. A failure was logged, goes on in the background, and never replaces the
 /// body's output.
-async fn confirm(ending: Option<Ending>) {
-    if let Some(ending) = ending {
-        match ending.wait().await {
-            ReleaseEnd::Released | ReleaseEnd::Lost(_) | ReleaseEnd::Failed(_) => {}
-        }
+async fn confirm(ending: Ending) {
+    match ending.wait().await {
+        ReleaseEnd::Released | ReleaseEnd::Lost(_) | ReleaseEnd::Failed(_) => {}
     }
-}
-
-/// Awaits a compensation; a function of its own so that its output's type is checked against the function's.
-pub async fn compensate<R, F: Future<Output = R>>(compensation: F) -> R {
-    compensation.await
 }
 
 /// The body of [`LockRequest::run`](crate::LockRequest::run) under a hold that was acquired for it.
@@ -159,9 +175,7 @@ pub(crate) async fn run<F: Future>(
         }
     };
     let ending = Ownership::end(ownership);
-    if let Err(LostReason::Expired) = ended {
-        drop(ending);
-    } else {
+    if let (Some(ending), false) = (ending, matches!(ended, Err(LostReason::Expired))) {
         confirm(ending).await;
     }
     ended.map_err(|reason| LockError::Lost { key, reason })

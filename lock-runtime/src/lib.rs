@@ -107,7 +107,7 @@ pub use scope::current;
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Ended, compensate};
+    pub use crate::call::{Call, Ended};
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
     pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key, template};
     pub use crate::terms::Spec;

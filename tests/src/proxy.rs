@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::RedisServer;
+use crate::{RedisServer, eventually_blocking};
 
 /// A proxy on 127.0.0.1, driven by a thread of its own, so that neither a blocked nor a paused
 /// runtime of the test stands in its way. Gone when dropped.
@@ -31,6 +31,8 @@ struct Shared {
     changed: Notify,
     /// Counts the cuts; every connection ends when it moves. Closed when the proxy is dropped.
     cuts: watch::Sender<u64>,
+    /// What is open: each connection keeps the other half of its entry until both sides are closed.
+    open: Mutex<Vec<Weak<()>>>,
     /// How many replies were thrown away.
     lost: AtomicUsize,
     /// How many connections were ever accepted.
@@ -60,6 +62,7 @@ impl Proxy {
             rules: Mutex::default(),
             changed: Notify::new(),
             cuts: watch::Sender::new(0),
+            open: Mutex::default(),
             lost: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
@@ -135,9 +138,17 @@ impl Proxy {
             .count()
     }
 
-    /// Closes every connection; new ones are welcome.
+    /// Closes every connection, and returns when nothing can pass through them any more; new ones are
+    /// welcome.
+    ///
+    /// # Panics
+    /// When the proxy's thread does not close them.
     pub fn cut(&self) {
+        let cut = std::mem::take(&mut *self.shared.open.lock().unwrap());
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
+        eventually_blocking("the connections are closed", Duration::from_secs(20), || {
+            cut.iter().all(|connection| connection.strong_count() == 0)
+        });
     }
 
     /// From now on (`true`) new connections are closed at once; what is open stays.
@@ -220,18 +231,24 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
-        if shared.rules().refusing {
+        // All under one lock with the rule, so that nothing slips through between `refuse` and `cut`.
+        let rules = shared.rules();
+        if rules.refusing {
             shared.refused.fetch_add(1, Ordering::SeqCst);
             continue;
         }
+        let is_open = Arc::new(());
+        shared.open.lock().unwrap().push(Arc::downgrade(&is_open));
+        let mut cuts = shared.cuts.subscribe();
+        drop(rules);
         shared.accepted.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            let mut cuts = shared.cuts.subscribe();
             tokio::select! {
                 _ = cuts.changed() => {}
                 () = connection(client, &shared) => {}
             }
+            drop(is_open);
         });
     }
 }

@@ -2,6 +2,8 @@
 //! no misuse compiles (`ui/ok`). `TRYBUILD=overwrite cargo test -p lock-tests --test ui` accepts new
 //! messages.
 
+#![allow(clippy::expect_used, reason = "a test may")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +33,10 @@ fn every_misuse_has_exactly_its_errors() {
         };
         let found = messages.lines().filter(|line| line.starts_with("error")).count();
         if found != expected {
-            wrong.push(format!("{} has {found} errors instead of {expected}", fixture.display()));
+            wrong.push(format!(
+                "{} has {found} errors instead of {expected}",
+                fixture.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -43,7 +48,11 @@ fn every_pinned_message_belongs_to_a_fixture() {
         let category = category.expect("a category is readable").path();
         for file in fs::read_dir(category).expect("a category is a folder") {
             let file = file.expect("a fixture is readable").path();
-            assert!(file.with_extension("rs").exists(), "{} has lost its fixture", file.display());
+            assert!(
+                file.with_extension("rs").exists(),
+                "{} has lost its fixture",
+                file.display()
+            );
         }
     }
 }

@@ -9,11 +9,15 @@ use crate::shell::Shell;
 /// # Errors
 /// When output differs; with `bless`, when it cannot be produced.
 pub(crate) fn run(shell: &Shell, bless: bool) -> Result<()> {
-    let mut command = shell.cargo(["test", "--package", "lock-tests", "--test", "ui"]);
+    let mut expansions = shell.cargo(["test", "--package", "lock-macros", "--lib"]);
+    let mut messages = shell.cargo(["test", "--package", "lock-tests", "--test", "ui"]);
     if bless {
-        command.env("TRYBUILD", "overwrite");
+        expansions.env("UPDATE_EXPECT", "1");
+        messages.env("TRYBUILD", "overwrite");
     }
-    let ended = shell.run(&mut command);
+    let expansions = shell.run(&mut expansions);
+    let messages = shell.run(&mut messages);
+    let ended = expansions.and(messages);
     if bless {
         ended
     } else {

@@ -33,12 +33,12 @@ fn answer_of_lock(error: &LockError) -> (StatusCode, Option<u32>) {
     if error.is_conflict() {
         // Somebody works on it now; nobody knows for how long, because the lease is renewed.
         (StatusCode::CONFLICT, Some(1))
-    } else if error.is_unavailable() {
-        // The lock server is down or does not answer. The body did not run.
-        (StatusCode::SERVICE_UNAVAILABLE, Some(5))
     } else if matches!(error, LockError::ShutDown { .. }) {
         // This replica stops; another one answers.
         (StatusCode::SERVICE_UNAVAILABLE, Some(1))
+    } else if error.is_unavailable() {
+        // The lock server is down or does not answer. The body did not run.
+        (StatusCode::SERVICE_UNAVAILABLE, Some(5))
     } else {
         // Lost in the middle, with nothing to undo it: how much was done is not known, so this is
         // no invitation to try again. And what only a mistake in the program can bring about.

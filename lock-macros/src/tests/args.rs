@@ -35,7 +35,10 @@ fn every_option_is_read() {
     assert_eq!(value(args.ttl), Duration::from_secs(10));
     assert_eq!(value(args.on_conflict), Policy::Retry);
     assert_eq!(value(args.wait), Duration::from_secs(1));
-    assert_eq!(value(args.backoff), (Duration::from_millis(1), Duration::from_millis(2)));
+    assert_eq!(
+        value(args.backoff),
+        (Duration::from_millis(1), Duration::from_millis(2))
+    );
     assert_eq!(value(args.renew), Renew::Every(Duration::from_secs(3)));
     assert_eq!(value(args.max_hold), Duration::from_secs(60));
     assert_eq!(value(args.hold_at_least), Duration::from_secs(2));
@@ -64,8 +67,17 @@ fn a_metavariable_is_read_as_what_it_stands_for() {
 
 #[test]
 fn only_a_string_alone_is_a_template() {
-    for tokens in [quote!(("k")), quote!(concat!("a", "b")), quote!("a".to_owned()), quote!(KEY), quote!(f::<A, B>(x, y))] {
-        assert!(matches!(value(good(quote!(key = #tokens)).key), Key::Expression(_)), "{tokens}");
+    for tokens in [
+        quote!(("k")),
+        quote!(concat!("a", "b")),
+        quote!("a".to_owned()),
+        quote!(KEY),
+        quote!(f::<A, B>(x, y)),
+    ] {
+        assert!(
+            matches!(value(good(quote!(key = #tokens)).key), Key::Expression(_)),
+            "{tokens}"
+        );
     }
     assert!(matches!(value(good(quote!(key = r#"a"#)).key), Key::Template(_)));
 }
@@ -100,7 +112,12 @@ fn every_listed_option_is_known() {
     for option in OPTIONS {
         let name = Ident::parse_any.parse_str(option).expect("an identifier");
         let (_, messages) = read(quote!(#name = 1 + 1));
-        assert!(messages.iter().all(|message| !message.contains("unknown") && !message.contains("not read")), "{messages:?}");
+        assert!(
+            messages
+                .iter()
+                .all(|message| !message.contains("unknown") && !message.contains("not read")),
+            "{messages:?}"
+        );
     }
 }
 

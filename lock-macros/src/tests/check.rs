@@ -12,12 +12,22 @@ fn on(options: TokenStream, function: TokenStream) -> Vec<String> {
     let item = item::parse(function, &mut errors);
     let plan = check::check(args, item.as_ref(), &mut errors);
     let messages = errors.messages();
-    assert!(!messages.is_empty() || plan.is_some(), "no plan, and no message says why");
+    assert!(
+        !messages.is_empty() || plan.is_some(),
+        "no plan, and no message says why"
+    );
     messages
 }
 
 fn options(options: TokenStream) -> Vec<String> {
-    on(options, quote!(async fn ship(id: u64, r#type: &str) -> Result<(), E> { body }))
+    on(
+        options,
+        quote!(
+            async fn ship(id: u64, r#type: &str) -> Result<(), E> {
+                body
+            }
+        ),
+    )
 }
 
 fn function(function: TokenStream) -> Vec<String> {
@@ -26,7 +36,10 @@ fn function(function: TokenStream) -> Vec<String> {
 
 #[track_caller]
 fn one(messages: &[String], expected: &str) {
-    assert!(matches!(messages, [message] if message.contains(expected)), "{messages:?}");
+    assert!(
+        matches!(messages, [message] if message.contains(expected)),
+        "{messages:?}"
+    );
 }
 
 #[test]
@@ -39,7 +52,11 @@ fn what_is_right_has_no_message() {
         quote!(key = "k", on_lost = "abort", compensate = undo(id)),
         quote!(key = "k", on_lost = "continue"),
     ] {
-        assert!(options(tokens.clone()).is_empty(), "{tokens}: {:?}", options(tokens.clone()));
+        assert!(
+            options(tokens.clone()).is_empty(),
+            "{tokens}: {:?}",
+            options(tokens.clone())
+        );
     }
 }
 
@@ -47,69 +64,232 @@ fn what_is_right_has_no_message() {
 fn options_that_do_not_fit_together() {
     one(&options(quote!()), "`key` is missing");
     one(&options(quote!(key = "k", ttl = "99ms")), "at least \"100ms\"");
-    one(&options(quote!(key = "k", ttl = "10s", renew = "5001ms")), "`renew = \"5s\"`");
-    one(&options(quote!(key = "k", ttl = "10s", max_hold = "9s")), "`max_hold = \"10s\"`");
-    one(&options(quote!(key = "k", wait = "1s")), "`wait` has no use with `on_conflict = \"fail\"`");
-    one(&options(quote!(key = "k", backoff = "1ms..2ms", on_conflict = "skip")), "`backoff` has no use with `on_conflict = \"skip\"`");
-    one(&options(quote!(key = "k", on_lost = "continue", compensate = undo())), "never aborts");
+    one(
+        &options(quote!(key = "k", ttl = "10s", renew = "5001ms")),
+        "`renew = \"5s\"`",
+    );
+    one(
+        &options(quote!(key = "k", ttl = "10s", max_hold = "9s")),
+        "`max_hold = \"10s\"`",
+    );
+    one(
+        &options(quote!(key = "k", wait = "1s")),
+        "`wait` has no use with `on_conflict = \"fail\"`",
+    );
+    one(
+        &options(quote!(key = "k", backoff = "1ms..2ms", on_conflict = "skip")),
+        "`backoff` has no use with `on_conflict = \"skip\"`",
+    );
+    one(
+        &options(quote!(key = "k", on_lost = "continue", compensate = undo())),
+        "never aborts",
+    );
 }
 
 #[test]
 fn one_mistake_is_one_message() {
     one(&options(quote!(key = 7)), "is no key");
-    one(&options(quote!(key = "k", on_conflict = "rety", wait = "1s")), "did you mean `retry`");
-    one(&options(quote!(key = "k", ttl = "soon", renew = "1h", max_hold = "1ms")), "is no duration");
+    one(
+        &options(quote!(key = "k", on_conflict = "rety", wait = "1s")),
+        "did you mean `retry`",
+    );
+    one(
+        &options(quote!(key = "k", ttl = "soon", renew = "1h", max_hold = "1ms")),
+        "is no duration",
+    );
 }
 
 #[test]
 fn placeholders_name_parameters() {
-    one(&options(quote!(key = "k:<idd>")), "did you mean `id`? The function has `id` and `type`");
+    one(
+        &options(quote!(key = "k:<idd>")),
+        "did you mean `id`? The function has `id` and `type`",
+    );
     one(&options(quote!(key = "k:<self.id>")), "names `self`");
-    one(&on(quote!(key = "k:<id>"), quote!(async fn ship() -> R { body })), "the function has none");
-    let patterns = quote!(async fn ship(Point { x, y: Some(deep) }: Point, _: u8, (a, b @ (c, ..)): T, mut d: u8, ref e: u8) -> R {});
+    one(
+        &on(
+            quote!(key = "k:<id>"),
+            quote!(
+                async fn ship() -> R {
+                    body
+                }
+            ),
+        ),
+        "the function has none",
+    );
+    let patterns = quote!(
+        async fn ship(Point { x, y: Some(deep) }: Point, _: u8, (a, b @ (c, ..)): T, mut d: u8, ref e: u8) -> R {}
+    );
     assert!(on(quote!(key = "<x>:<deep>:<a>:<b>:<c>:<d>:<e>"), patterns).is_empty());
 }
 
 #[test]
 fn functions_that_cannot_be_locked() {
-    one(&function(quote!(fn ship() -> R { body })), "is not async");
-    one(&function(quote!(const fn ship() -> R { body })), "runs at compile time");
-    one(&function(quote!(async fn ship() -> R;)), "has no body");
-    one(&function(quote!(async unsafe extern "C" fn ship(id: u8, ...) -> R { body })), "variadic");
-    one(&function(quote!(async fn ship() { body })), "returns nothing");
-    one(&function(quote!(async fn ship() -> () { body })), "returns `()`");
-    one(&function(quote!(async fn ship() -> ! { body })), "never returns");
-    assert_eq!(function(quote!(fn ship() -> R;)).len(), 2);
+    one(
+        &function(quote!(
+            fn ship() -> R {
+                body
+            }
+        )),
+        "is not async",
+    );
+    one(
+        &function(quote!(
+            const fn ship() -> R {
+                body
+            }
+        )),
+        "runs at compile time",
+    );
+    one(
+        &function(quote!(
+            async fn ship() -> R;
+        )),
+        "has no body",
+    );
+    one(
+        &function(quote!(
+            async unsafe extern "C" fn ship(id: u8, ...) -> R {
+                body
+            }
+        )),
+        "variadic",
+    );
+    one(
+        &function(quote!(
+            async fn ship() {
+                body
+            }
+        )),
+        "returns nothing",
+    );
+    one(
+        &function(quote!(
+            async fn ship() -> () {
+                body
+            }
+        )),
+        "returns `()`",
+    );
+    one(
+        &function(quote!(
+            async fn ship() -> ! {
+                body
+            }
+        )),
+        "never returns",
+    );
+    assert_eq!(
+        function(quote!(
+            fn ship() -> R;
+        ))
+        .len(),
+        2
+    );
 }
 
 #[test]
 fn items_that_are_no_functions() {
     for (item, name) in [
-        (quote!(struct A;), "a struct"),
-        (quote!(pub(crate) enum A {}), "an enum"),
+        (
+            quote!(
+                struct A;
+            ),
+            "a struct",
+        ),
+        (
+            quote!(
+                pub(crate) enum A {}
+            ),
+            "an enum",
+        ),
         (quote!(#[doc = "x"] union A {}), "a union"),
-        (quote!(pub unsafe trait A {}), "a trait"),
+        (
+            quote!(
+                pub unsafe trait A {}
+            ),
+            "a trait",
+        ),
         (quote!(impl A {}), "an impl block"),
-        (quote!(unsafe impl A for B {}), "an impl block"),
-        (quote!(mod a {}), "a module"),
-        (quote!(type A = B;), "a type"),
-        (quote!(const A: u8 = 1;), "a constant"),
-        (quote!(static A: u8 = 1;), "a static"),
-        (quote!(use a::b;), "an import"),
-        (quote!(extern crate a;), "an import"),
-        (quote!(macro_rules! a { () => {} }), "a macro"),
+        (
+            quote!(
+                unsafe impl A for B {}
+            ),
+            "an impl block",
+        ),
+        (
+            quote!(
+                mod a {}
+            ),
+            "a module",
+        ),
+        (
+            quote!(
+                type A = B;
+            ),
+            "a type",
+        ),
+        (
+            quote!(
+                const A: u8 = 1;
+            ),
+            "a constant",
+        ),
+        (
+            quote!(
+                static A: u8 = 1;
+            ),
+            "a static",
+        ),
+        (
+            quote!(
+                use a::b;
+            ),
+            "an import",
+        ),
+        (
+            quote!(
+                extern crate a;
+            ),
+            "an import",
+        ),
+        (
+            quote!(
+                macro_rules! a {
+                    () => {};
+                }
+            ),
+            "a macro",
+        ),
     ] {
         one(&function(item), name);
     }
-    assert_eq!(function(quote!(async fn)).len(), 1, "what is being typed is an error of syn's");
+    assert_eq!(
+        function(quote!(async fn)).len(),
+        1,
+        "what is being typed is an error of syn's"
+    );
 }
 
 #[test]
 fn a_compensation_cannot_have_what_the_body_has_alone() {
-    let exclusive = quote!(async fn ship(a: &mut u8, b: (&mut u8), c: &u8, d: u8) -> R { body });
-    assert_eq!(on(quote!(key = "k", compensate = undo(a, *b, c, d)), exclusive.clone()).len(), 2);
+    let exclusive = quote!(
+        async fn ship(a: &mut u8, b: (&mut u8), c: &u8, d: u8) -> R {
+            body
+        }
+    );
+    assert_eq!(
+        on(quote!(key = "k", compensate = undo(a, *b, c, d)), exclusive.clone()).len(),
+        2
+    );
     assert!(on(quote!(key = "k", compensate = undo(x.a, a::b, c, d)), exclusive).is_empty());
     for receiver in [quote!(&mut self), quote!(self: &mut Self)] {
-        one(&on(quote!(key = "k", compensate = self.undo()), quote!(async fn ship(#receiver) -> R {})), "`self` by `&mut`");
+        one(
+            &on(
+                quote!(key = "k", compensate = self.undo()),
+                quote!(async fn ship(#receiver) -> R {}),
+            ),
+            "`self` by `&mut`",
+        );
     }
 }

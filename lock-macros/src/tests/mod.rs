@@ -66,7 +66,12 @@ fn parameters() {
             Ok(())
         }
     };
-    let options = quote!(key = "k:<a>:<type>", on_conflict = "skip", renew = false, on_lost = "continue");
+    let options = quote!(
+        key = "k:<a>:<type>",
+        on_conflict = "skip",
+        renew = false,
+        on_lost = "continue"
+    );
     expect_file!["snapshots/parameters.txt"].assert_eq(&expanded(options, item));
 }
 
@@ -89,7 +94,10 @@ fn compensation_of_self_by_value() {
             Ok(())
         }
     };
-    let options = quote!(key = format!("order:{id}"), compensate = undo(self.clone(), format!("{id}")));
+    let options = quote!(
+        key = format!("order:{id}"),
+        compensate = undo(self.clone(), format!("{id}"))
+    );
     expect_file!["snapshots/compensation_of_self_by_value.txt"].assert_eq(&expanded(options, item));
 }
 
@@ -154,7 +162,12 @@ fn wrong_options() {
 
 #[test]
 fn no_function() {
-    expect_file!["snapshots/no_function.txt"].assert_eq(&expanded(quote!(key = "k"), quote!(pub struct Order;)));
+    expect_file!["snapshots/no_function.txt"].assert_eq(&expanded(
+        quote!(key = "k"),
+        quote!(
+            pub struct Order;
+        ),
+    ));
 }
 
 #[test]
@@ -172,7 +185,9 @@ fn broken_bodies() {
 #[test]
 fn broken_bodies_stay_as_they_are() {
     for body in ["if 1", "foo.", "let x =", "match x { A =>", "fn", "x..", "#[", "'a: "] {
-        let Ok(body) = TokenStream::from_str(body) else { continue };
+        let Ok(body) = TokenStream::from_str(body) else {
+            continue;
+        };
         let expanded = attribute(quote!(key = "k"), quote!(async fn ship() -> Result<(), E> { #body })).to_string();
         assert_eq!(expanded.matches(&format!("{{ {body} }}")).count(), 1, "{expanded}");
         assert!(!expanded.contains("compile_error"), "{expanded}");
@@ -183,13 +198,23 @@ fn broken_bodies_stay_as_they_are() {
 #[test]
 fn what_was_written_is_always_emitted() {
     let items = [
-        quote!(async fn ship(id: u64) {}),
-        quote!(fn ship(id: u64) -> R {}),
-        quote!(async fn ship(id: u64) -> R;),
+        quote!(
+            async fn ship(id: u64) {}
+        ),
+        quote!(
+            fn ship(id: u64) -> R {}
+        ),
+        quote!(
+            async fn ship(id: u64) -> R;
+        ),
         quote!(async fn ship(id: u64) -> R),
         quote!(async fn ship(id: u64)),
         quote!(async fn ship),
-        quote!(struct Order { id: u64 }),
+        quote!(
+            struct Order {
+                id: u64,
+            }
+        ),
         quote!(1 + 1),
         quote!(),
     ];

@@ -17,10 +17,19 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn literals_and_placeholders_alternate() {
     let parts = parse("order:<id>/x:<name>").unwrap();
-    let [Part::Literal(a), Part::Placeholder(b), Part::Literal(c), Part::Placeholder(d)] = parts.as_slice() else {
+    let [
+        Part::Literal(a),
+        Part::Placeholder(b),
+        Part::Literal(c),
+        Part::Placeholder(d),
+    ] = parts.as_slice()
+    else {
         panic!("{parts:?}");
     };
-    assert_eq!((a.as_str(), b.root.as_str(), c.as_str(), d.root.as_str()), ("order:", "id", "/x:", "name"));
+    assert_eq!(
+        (a.as_str(), b.root.as_str(), c.as_str(), d.root.as_str()),
+        ("order:", "id", "/x:", "name")
+    );
 }
 
 #[test]
@@ -53,9 +62,41 @@ fn accesses_follow_the_root() {
 #[test]
 fn what_is_no_path_is_no_placeholder() {
     for text in [
-        "", " ", "id ", " id", "1", "1a", "id.", ".id", "id..x", "id()", "id.f(1)", "id.f()()", "id + 1", "id[0]", "a::b",
-        "&id", "*id", "id?", "id.await", "id.self", "id.self()", "_", "id._", "id.00", "id.01", "id.99999999999", "r#self",
-        "id.f::<u8>()", "a,b", "\"x\"", "id/*x*/", "id//", "crate", "Self", "super",
+        "",
+        " ",
+        "id ",
+        " id",
+        "1",
+        "1a",
+        "id.",
+        ".id",
+        "id..x",
+        "id()",
+        "id.f(1)",
+        "id.f()()",
+        "id + 1",
+        "id[0]",
+        "a::b",
+        "&id",
+        "*id",
+        "id?",
+        "id.await",
+        "id.self",
+        "id.self()",
+        "_",
+        "id._",
+        "id.00",
+        "id.01",
+        "id.99999999999",
+        "r#self",
+        "id.f::<u8>()",
+        "a,b",
+        "\"x\"",
+        "id/*x*/",
+        "id//",
+        "crate",
+        "Self",
+        "super",
     ] {
         assert!(parse(&format!("<{text}>")).is_err(), "<{text}>");
     }
@@ -77,7 +118,10 @@ fn placeholders_need_a_separator_between_them() {
         assert!(parse(&format!("<a>x{separator}x<b>")).is_ok());
     }
     for other in ["", "-", "x", "<<", ">>", ".", " ", "%", "{}"] {
-        assert!(problems(&format!("<a>{other}<b>"))[0].contains("between them"), "{other}");
+        assert!(
+            problems(&format!("<a>{other}<b>"))[0].contains("between them"),
+            "{other}"
+        );
     }
     assert_eq!(problems("<a><b>-<c>").len(), 2);
 }

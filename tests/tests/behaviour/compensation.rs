@@ -29,7 +29,7 @@ impl Drop for Local {
 
 #[distributed_lock(
     key = "order:<id>",
-    ttl = "3s",
+    ttl = "6s",
     renew = "300ms",
     compensate = refund(id, &reason, &log),
     manager = locks
@@ -164,7 +164,7 @@ async fn the_compensation_learns_that_the_lease_expired() {
 
 #[tokio::test]
 async fn the_compensation_learns_that_max_hold_was_over() {
-    #[distributed_lock(key = "job", ttl = "1500ms", renew = "200ms", max_hold = "1600ms", compensate = why(reason), manager = locks)]
+    #[distributed_lock(key = "job", ttl = "3s", renew = "200ms", max_hold = "3200ms", compensate = why(reason), manager = locks)]
     async fn held_too_long(locks: &LockManager) -> Result<LostReason, LockError> {
         std::future::pending().await
     }

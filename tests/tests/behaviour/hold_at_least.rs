@@ -72,7 +72,7 @@ async fn nobody_gets_the_lock_meanwhile() {
 
 #[tokio::test]
 async fn hold_at_least_may_be_longer_than_the_ttl() {
-    #[distributed_lock(key = "job", ttl = "1s", renew = "150ms", hold_at_least = "2200ms", manager = locks)]
+    #[distributed_lock(key = "job", ttl = "3s", renew = "250ms", hold_at_least = "3600ms", manager = locks)]
     async fn short(locks: &LockManager) -> Result<(), BodyError> {
         Ok(())
     }
@@ -80,7 +80,7 @@ async fn hold_at_least_may_be_longer_than_the_ttl() {
         let before = Instant::now();
         short(fixture.manager()).await.unwrap();
         let kept = taken_until(&fixture, "job").await.duration_since(before);
-        assert!(kept >= ms(2200), "only for {kept:?}");
+        assert!(kept >= ms(3600), "only for {kept:?}");
     })
     .await;
 }
@@ -147,7 +147,7 @@ async fn a_guard_keeps_the_lock_for_hold_at_least_when_it_is_released() {
 async fn the_manager_api_keeps_the_lock_for_hold_at_least_after_run() {
     each_backend(async |fixture: Fixture| {
         let before = Instant::now();
-        let lock = fixture.manager().lock("job").ttl(ms(1000)).hold_at_least(ms(1500));
+        let lock = fixture.manager().lock("job").ttl(ms(10_000)).hold_at_least(ms(1500));
         assert_eq!(lock.run(async { 5 }).await.unwrap(), 5);
         let kept = taken_until(&fixture, "job").await.duration_since(before);
         assert!(kept >= ms(1500), "only for {kept:?}");
@@ -163,6 +163,22 @@ async fn an_operator_can_end_hold_at_least() {
         assert!(held(fixture.another_manager(), "job").await);
         assert!(fixture.another_manager().force_release("job").await.unwrap());
         free_soon(fixture.another_manager(), "job").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hold_at_least_counts_for_a_body_that_max_hold_ended() {
+    #[distributed_lock(key = "job", ttl = "3s", max_hold = "3s", hold_at_least = "4500ms", manager = locks)]
+    async fn endless(locks: &LockManager) -> Result<(), BodyError> {
+        std::future::pending().await
+    }
+    each_backend(async |fixture: Fixture| {
+        let before = Instant::now();
+        let ended = soon("max_hold is over", endless(fixture.manager())).await;
+        assert!(matches!(ended, Err(BodyError::Lock(error)) if error.is_lost()));
+        let kept = taken_until(&fixture, "job").await.duration_since(before);
+        assert!(kept >= ms(4500), "only for {kept:?}");
     })
     .await;
 }

@@ -16,7 +16,7 @@ impl Drop for SaysDropped {
 }
 
 /// Begins, says so, and never ends.
-#[distributed_lock(key = "job", ttl = "3s", renew = "400ms", manager = locks)]
+#[distributed_lock(key = "job", ttl = "6s", renew = "400ms", manager = locks)]
 async fn endless(locks: LockManager, gate: Gate, log: Log) -> Result<(), LockError> {
     let _says = SaysDropped(log.clone());
     gate.pass().await;
@@ -25,7 +25,7 @@ async fn endless(locks: LockManager, gate: Gate, log: Log) -> Result<(), LockErr
 }
 
 /// Begins, goes on when it is told to, and says what it then finds.
-#[distributed_lock(key = "job", ttl = "3s", renew = "400ms", on_lost = "continue", manager = locks)]
+#[distributed_lock(key = "job", ttl = "6s", renew = "400ms", on_lost = "continue", manager = locks)]
 async fn goes_on(locks: LockManager, gate: Gate) -> Result<LostReason, LockError> {
     let lease = lease_here();
     assert!(lease.is_held());
@@ -257,7 +257,7 @@ async fn with_continue_the_output_stands_after_the_lease_expired_and_at_max_hold
     async fn expires(locks: &LockManager) -> Result<LostReason, LockError> {
         Ok(lease_here().lost().await)
     }
-    #[distributed_lock(key = "job", ttl = "1500ms", renew = "200ms", max_hold = "1600ms", on_lost = "continue", manager = locks)]
+    #[distributed_lock(key = "job", ttl = "3s", renew = "200ms", max_hold = "3200ms", on_lost = "continue", manager = locks)]
     async fn held_too_long(locks: &LockManager) -> Result<LostReason, LockError> {
         Ok(lease_here().lost().await)
     }
@@ -275,7 +275,7 @@ async fn lost_waits_as_long_as_the_lease_is_held() {
         let guard = fixture
             .manager()
             .lock("job")
-            .ttl(ms(3000))
+            .ttl(ms(6000))
             .renew_every(ms(200))
             .acquire()
             .await
@@ -297,7 +297,7 @@ async fn every_clone_of_a_lease_learns_of_the_loss() {
         let guard = fixture
             .manager()
             .lock("job")
-            .ttl(ms(3000))
+            .ttl(ms(6000))
             .renew_every(ms(200))
             .acquire()
             .await

@@ -31,6 +31,7 @@ mod properties;
 mod redis_layout;
 mod reentry;
 mod release;
+mod runtimes;
 mod shutdown;
 mod support;
 mod templates;

@@ -1,4 +1,4 @@
-//! Section 8: the manager itself: the installed one, the builder, namespaces, owners, runtimes.
+//! Section 8: the manager itself: the installed one, the builder, namespaces and owners.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -8,20 +8,18 @@ use lock_runtime::{Fence, LockError, LockManager, distributed_lock};
 use lock_tests::process::{Owned, command};
 use lock_tests::{Fixture, each_backend, eventually_blocking};
 
-use crate::support::{SOON, held, key_here, lease_here, ms, runtime, soon, threaded_runtime};
+use crate::support::{SOON, held, key_here, lease_here, ms, runtime};
 
 /// Runs a test's body in a process of its own, because what is installed stays installed.
 ///
 /// The process is this test binary, told to run this one test alone.
-fn in_its_own_process(test: &str, body: impl AsyncFnOnce()) {
+pub(crate) fn in_its_own_process(test: &str, body: impl AsyncFnOnce()) {
     const CHILD: &str = "LOCK_BEHAVIOUR_CHILD";
     if std::env::var_os(CHILD).is_some() {
         return runtime().block_on(body());
     }
     let mut child = command(std::env::current_exe().unwrap());
-    child
-        .args(["--exact", &format!("manager::{test}"), "--nocapture"])
-        .env(CHILD, "1");
+    child.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
     child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Owned::spawn(child);
     let mut status = None;
@@ -60,7 +58,7 @@ async fn skips_on_the_installed(id: u64) -> Result<(), LockError> {
 #[test]
 fn without_a_manager_a_call_is_an_error_of_its_own_and_the_body_does_not_run() {
     in_its_own_process(
-        "without_a_manager_a_call_is_an_error_of_its_own_and_the_body_does_not_run",
+        "manager::without_a_manager_a_call_is_an_error_of_its_own_and_the_body_does_not_run",
         async || {
             assert!(LockManager::installed().is_none());
             let error = on_the_installed(7).await.unwrap_err();
@@ -78,7 +76,7 @@ fn without_a_manager_a_call_is_an_error_of_its_own_and_the_body_does_not_run() {
 #[test]
 fn an_installed_manager_is_the_one_of_functions_that_name_none() {
     in_its_own_process(
-        "an_installed_manager_is_the_one_of_functions_that_name_none",
+        "manager::an_installed_manager_is_the_one_of_functions_that_name_none",
         async || {
             let locks = LockManager::in_memory();
             locks.install().unwrap();
@@ -96,16 +94,19 @@ fn an_installed_manager_is_the_one_of_functions_that_name_none() {
 
 #[test]
 fn a_second_install_is_an_error_and_the_first_manager_stays() {
-    in_its_own_process("a_second_install_is_an_error_and_the_first_manager_stays", async || {
-        let (first, second) = (LockManager::in_memory(), LockManager::in_memory());
-        first.install().unwrap();
-        let error = second.install().unwrap_err();
-        assert!(matches!(error, LockError::AlreadyInstalled { .. }), "{error:?}");
-        assert!(error.to_string().contains("install"), "{error}");
-        let _guard = first.lock("job:7").acquire().await.unwrap();
-        assert!(on_the_installed(7).await.unwrap_err().is_conflict());
-        assert!(!held(&second, "job:7").await);
-    });
+    in_its_own_process(
+        "manager::a_second_install_is_an_error_and_the_first_manager_stays",
+        async || {
+            let (first, second) = (LockManager::in_memory(), LockManager::in_memory());
+            first.install().unwrap();
+            let error = second.install().unwrap_err();
+            assert!(matches!(error, LockError::AlreadyInstalled), "{error:?}");
+            assert!(error.to_string().contains("install"), "{error}");
+            let _guard = first.lock("job:7").acquire().await.unwrap();
+            assert!(on_the_installed(7).await.unwrap_err().is_conflict());
+            assert!(!held(&second, "job:7").await);
+        },
+    );
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn a_named_manager_goes_before_the_installed_one() {
     async fn on(locks: &LockManager, id: u64) -> Result<(), LockError> {
         Ok(())
     }
-    in_its_own_process("a_named_manager_goes_before_the_installed_one", async || {
+    in_its_own_process("manager::a_named_manager_goes_before_the_installed_one", async || {
         let (installed, named) = (LockManager::in_memory(), LockManager::in_memory());
         installed.install().unwrap();
         let _guard = installed.lock("job:7").acquire().await.unwrap();
@@ -250,74 +251,4 @@ async fn the_builder_refuses_defaults_that_make_no_sense() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_manager_works_from_several_runtimes_at_once() {
-    #[distributed_lock(key = "job", on_conflict = "retry", wait = "60s", manager = locks)]
-    async fn turn(locks: LockManager) -> Result<Fence, LockError> {
-        tokio::time::sleep(ms(2)).await;
-        Ok(lease_here().fence())
-    }
-    each_backend(async |fixture: Fixture| {
-        let threads: Vec<_> = [runtime, threaded_runtime, runtime]
-            .into_iter()
-            .map(|make| {
-                let locks = fixture.manager().clone();
-                std::thread::spawn(move || {
-                    make().block_on(async {
-                        let mut fences = Vec::new();
-                        for _ in 0..5 {
-                            fences.push(turn(locks.clone()).await.unwrap());
-                        }
-                        fences
-                    })
-                })
-            })
-            .collect();
-        let all = async {
-            while threads.iter().any(|thread| !thread.is_finished()) {
-                tokio::time::sleep(ms(5)).await
-            }
-        };
-        tokio::time::timeout(SOON * 4, all)
-            .await
-            .expect("all runtimes get their turns");
-        let fences: std::collections::HashSet<Fence> =
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(fences.len(), 15);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_manager_outlives_the_runtime_that_made_it() {
-    each_backend(async |fixture: Fixture| {
-        let builder = fixture.builder();
-        let make = move || runtime().block_on(builder.connect()).unwrap();
-        let locks = tokio::task::spawn_blocking(make).await.unwrap();
-        let guard = locks
-            .lock("job")
-            .ttl(ms(2000))
-            .renew_every(ms(250))
-            .acquire()
-            .await
-            .unwrap();
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < ms(2600) {
-            assert!(guard.lease().is_held());
-            tokio::time::sleep(ms(20)).await;
-        }
-        guard.release().await.unwrap();
-    })
-    .await;
-}
-
-#[test]
-fn a_manager_in_memory_may_be_made_outside_a_runtime() {
-    let locks = LockManager::in_memory();
-    let key = runtime().block_on(async { locks.lock("job").run(async { key_here() }).await });
-    assert_eq!(key.unwrap(), "job");
-    let again = threaded_runtime().block_on(async { soon("again", locks.lock("job").run(async { 1 })).await });
-    assert_eq!(again.unwrap(), 1);
 }

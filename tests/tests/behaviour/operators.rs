@@ -136,7 +136,7 @@ async fn force_release_touches_no_other_key() {
 #[tokio::test]
 async fn the_holder_notices_force_release_as_a_loss() {
     each_backend(async |fixture: Fixture| {
-        let lock = fixture.manager().lock("job").ttl(ms(3000)).renew_every(ms(200));
+        let lock = fixture.manager().lock("job").ttl(ms(6000)).renew_every(ms(200));
         let guard = lock.acquire().await.unwrap();
         assert!(fixture.another_manager().force_release("job").await.unwrap());
         assert_eq!(soon("it is noticed", guard.lease().lost()).await, LostReason::Missing);

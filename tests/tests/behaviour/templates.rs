@@ -203,7 +203,6 @@ async fn a_value_is_formatted_with_display() {
     }
     #[distributed_lock(key = "<a>:<b>:<c>:<d>:<e>", manager = locks)]
     async fn shown(locks: &LockManager, a: Loud, b: bool, c: f32, d: i8, e: char) -> Key {
-        drop(a);
         Ok(key_here())
     }
     let key = shown(&LockManager::in_memory(), Loud, true, 1.5, -1, '#')

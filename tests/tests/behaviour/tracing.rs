@@ -217,7 +217,7 @@ async fn a_loss_is_a_warning_with_its_cause() {
         a_warning(&expires, &LostReason::Expired.to_string().to_lowercase()).await;
 
         let freed = format!("traced theft:{name}");
-        let lock = locks.lock(freed.clone()).ttl(ms(3000)).renew_every(ms(100));
+        let lock = locks.lock(freed.clone()).ttl(ms(6000)).renew_every(ms(100));
         let guard = lock.acquire().await.unwrap();
         locks.force_release(freed.clone()).await.unwrap();
         soon("it is noticed", guard.lease().lost()).await;

@@ -114,7 +114,7 @@ async fn retry_is_woken_by_an_operator_who_frees_the_lock() {
 #[tokio::test]
 async fn retry_is_woken_by_expiry_and_not_before_it() {
     each_backend(async |fixture: Fixture| {
-        let (ttl, before) = (ms(1500), Instant::now());
+        let (ttl, before) = (ms(3000), Instant::now());
         let holder = fixture
             .another_manager()
             .lock("job")
@@ -139,11 +139,11 @@ async fn retry_is_woken_by_expiry_and_not_before_it() {
 async fn retry_is_woken_by_the_expiry_of_a_foreign_clients_lock() {
     let fixture = Fixture::redis().await;
     let (server, before) = (fixture.server().unwrap(), Instant::now());
-    server.cli(&["SET", "lock:job", "somebody-else", "NX", "PX", "1500"]);
+    server.cli(&["SET", "lock:job", "somebody-else", "NX", "PX", "3000"]);
     let waiter = waiting(fixture.manager()).await;
     let began = soon("the waiter is woken", waiter).await.unwrap().unwrap();
     assert!(
-        began.duration_since(before) >= ms(1500),
+        began.duration_since(before) >= ms(3000),
         "{:?}",
         began.duration_since(before)
     );
@@ -303,6 +303,53 @@ async fn no_expiry_is_missed_by_a_waiter_that_has_just_arrived() {
                 .await
                 .unwrap();
             drop(holder);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_waiter_whose_connection_is_cut_is_woken_all_the_same() {
+    let fixture = Fixture::redis().await;
+    let server = fixture.server().unwrap();
+    let holder = hold(fixture.another_manager()).await;
+    let waiter = waiting(fixture.manager()).await;
+    // Everybody but the harness, twice: also whoever was just coming back.
+    for _ in 0..2 {
+        server.cli(&["CLIENT", "KILL", "USER", "default"]);
+    }
+    holder.release().await.unwrap();
+    soon("the waiter is woken", waiter).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_waiter_goes_on_when_the_server_comes_back_empty() {
+    let mut server = lock_tests::RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    server.cli(&["SET", "lock:job", "somebody-else", "PX", "60000"]);
+    let mut call = Box::pin(checking(locks));
+    assert!(tokio::time::timeout(ms(300), call.as_mut()).await.is_err());
+    let waiter = tokio::spawn(call);
+    server.restart();
+    soon("the waiter gets the lock", waiter).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_waiter_for_a_key_of_odd_letters_is_woken_too() {
+    each_backend(async |fixture: Fixture| {
+        for key in ["a*b?[c]", "new\nline", "Größe {1} 100%", "\\"] {
+            let holder = fixture.another_manager().lock(key).acquire().await.unwrap();
+            let lock = fixture.manager().lock(key).wait(Duration::from_secs(60));
+            let lock = lock.backoff(Duration::from_secs(50), Duration::from_secs(55));
+            let mut waiter = Box::pin(lock.acquire());
+            assert!(tokio::time::timeout(ms(200), waiter.as_mut()).await.is_err());
+            holder.release().await.unwrap();
+            soon("the waiter is woken", waiter)
+                .await
+                .unwrap()
+                .release()
+                .await
+                .unwrap();
         }
     })
     .await;

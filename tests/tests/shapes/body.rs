@@ -6,13 +6,13 @@ use std::fmt::Debug;
 
 #[derive(Debug)]
 enum ShopError {
-    Lock(LockError),
+    Lock { _source: LockError },
     Parse,
 }
 
 impl From<LockError> for ShopError {
     fn from(error: LockError) -> ShopError {
-        ShopError::Lock(error)
+        ShopError::Lock { _source: error }
     }
 }
 
@@ -61,7 +61,7 @@ fn inference_reaches_into_the_body() {
     #[distributed_lock(key = "body:inference")]
     async fn ship() -> Answer<Vec<u16>> {
         let mut list = Vec::new();
-        if let Some(n) = "1".parse().ok() {
+        if let Ok(n) = "1".parse() {
             list.push(n);
         }
         Ok(list.into_iter().collect())
@@ -156,7 +156,9 @@ fn closures_and_loops_with_labels() {
                     break 'outer list.iter().copied().fold(0, add);
                 }
             }
-            break 0;
+            if list.is_empty() {
+                break 0;
+            }
         };
         let later = async move { sum * 2 };
         Ok(later.await)
@@ -167,7 +169,9 @@ fn closures_and_loops_with_labels() {
 #[test]
 fn a_body_of_one_expression() {
     #[distributed_lock(key = "body:one")]
-    async fn ship() -> Answer<u8> { Ok(1) }
+    async fn ship() -> Answer<u8> {
+        Ok(1)
+    }
     assert_eq!(run(ship()).unwrap(), 1);
 }
 

@@ -43,7 +43,11 @@ fn it_runs_after_the_body_and_the_lock_are_gone() {
         pending().await
     }
     async fn undo() -> Result<(), Refused> {
-        note(if crate::double::current().is_none() { "undone" } else { "locked" });
+        note(if crate::double::current().is_none() {
+            "undone"
+        } else {
+            "locked"
+        });
         Ok(())
     }
     assert_eq!(lost(locked(Noted("a"))), Ok(()));
@@ -66,14 +70,17 @@ fn it_may_use_neither_parameters_nor_the_reason() {
 fn parameters_that_it_does_not_name_need_no_clone() {
     #[distributed_lock(key = "k", compensate = refund(order.id, &reason), crate = crate::double)]
     async fn locked(_id: Noted, order: Order, _value: &mut Vec<u8>) -> Result<String, Refused> {
-        drop(order);
+        let _moved = order;
         pending().await
     }
     #[derive(Clone)]
     struct Order {
         id: u64,
     }
-    assert_eq!(lost(locked(Noted("a"), Order { id: 3 }, &mut vec![])), Ok("refunded 3 Taken".to_owned()));
+    assert_eq!(
+        lost(locked(Noted("a"), Order { id: 3 }, &mut vec![])),
+        Ok("refunded 3 Taken".to_owned())
+    );
 }
 
 #[test]
@@ -89,7 +96,10 @@ fn a_field_or_a_path_with_the_name_of_a_parameter_is_not_that_parameter() {
         let _used = (account, id, note);
         pending().await
     }
-    assert_eq!(lost(locked(&Account { id: 1 }, Noted("id"), Noted("note"))), Ok("refunded 5 Taken".to_owned()));
+    assert_eq!(
+        lost(locked(&Account { id: 1 }, Noted("id"), Noted("note"))),
+        Ok("refunded 5 Taken".to_owned())
+    );
 }
 
 #[test]
@@ -115,7 +125,10 @@ fn references_and_bindings_of_patterns_are_kept() {
         drop((name, x, rest, y));
         pending().await
     }
-    assert_eq!(lost(locked("n", &[1, 2, 3], ("y".into(), Noted("z")))), Ok("n 1 [2, 3] y".to_owned()));
+    assert_eq!(
+        lost(locked("n", &[1, 2, 3], ("y".into(), Noted("z")))),
+        Ok("n 1 [2, 3] y".to_owned())
+    );
 }
 
 #[derive(Clone)]

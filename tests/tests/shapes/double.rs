@@ -183,7 +183,10 @@ pub mod __private {
     impl<R> Call<R> {
         pub fn new(spec: &'static Spec, _: Returns<R>) -> Call<R> {
             SPECS.with_borrow_mut(|specs| specs.push(format!("{spec:?}")));
-            Call { locked: false, returns: PhantomData }
+            Call {
+                locked: false,
+                returns: PhantomData,
+            }
         }
         fn unlock(&mut self) {
             if std::mem::take(&mut self.locked) {

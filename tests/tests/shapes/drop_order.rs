@@ -47,7 +47,10 @@ fn a_plain_function_drops_in_this_order() {
     }
     for how in ENDS {
         let t = (Noted("t0"), Noted("t1"));
-        assert_eq!(order(plain(Noted("a"), Noted("b"), Noted("_"), Noted("_c"), t, how)), "b local t0 t1 _c _ a");
+        assert_eq!(
+            order(plain(Noted("a"), Noted("b"), Noted("_"), Noted("_c"), t, how)),
+            "b local t0 t1 _c _ a"
+        );
     }
 }
 
@@ -93,7 +96,10 @@ fn what_a_pattern_binds_and_what_it_leaves_is_dropped_before_the_lock() {
         end(how).await
     }
     for how in ENDS {
-        let pair = Pair { x: Noted("x"), y: Noted("y") };
+        let pair = Pair {
+            x: Noted("x"),
+            y: Noted("y"),
+        };
         let order = order(locked((Noted("a"), Noted("rest")), pair, how));
         assert_eq!(order, "local x a y rest UNLOCK");
     }
@@ -109,7 +115,10 @@ fn a_pattern_that_binds_by_reference_is_dropped_before_the_lock() {
         end(how).await
     }
     for how in ENDS {
-        assert_eq!(order(locked(Noted("a"), (Noted("c"), Noted("rest")), how)), "c rest a UNLOCK");
+        assert_eq!(
+            order(locked(Noted("a"), (Noted("c"), Noted("rest")), how)),
+            "c rest a UNLOCK"
+        );
     }
 }
 

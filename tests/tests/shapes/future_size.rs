@@ -70,13 +70,24 @@ fn assert_small<P: Future, L: Future>(what: &str, plain: P, locked: L) {
     let (plain, locked) = (size_of_val(&plain), size_of_val(&locked));
     println!("{what}: {plain} bytes plain, {locked} bytes locked");
     let limit = plain * 6 / 5 + 512;
-    assert!(locked <= limit, "{what}: {locked} bytes, more than {limit} for a plain future of {plain}");
+    assert!(
+        locked <= limit,
+        "{what}: {locked} bytes, more than {limit} for a plain future of {plain}"
+    );
 }
 
 #[test]
 fn of_an_argument_that_is_kept() {
-    assert_small("argument, 64 bytes", plain_argument(1, [0; 64]), locked_argument(1, [0; 64]));
-    assert_small("argument, 4 KiB", plain_argument(1, [0; 4096]), locked_argument(1, [0; 4096]));
+    assert_small(
+        "argument, 64 bytes",
+        plain_argument(1, [0; 64]),
+        locked_argument(1, [0; 64]),
+    );
+    assert_small(
+        "argument, 4 KiB",
+        plain_argument(1, [0; 4096]),
+        locked_argument(1, [0; 4096]),
+    );
 }
 
 #[test]
@@ -87,8 +98,16 @@ fn of_a_local_that_is_kept() {
 
 #[test]
 fn with_a_compensation() {
-    assert_small("compensation, 64 bytes", plain_argument(1, [0; 64]), locked_with_options(1, [0; 64]));
-    assert_small("compensation, 4 KiB", plain_argument(1, [0; 4096]), locked_with_options(1, [0; 4096]));
+    assert_small(
+        "compensation, 64 bytes",
+        plain_argument(1, [0; 64]),
+        locked_with_options(1, [0; 64]),
+    );
+    assert_small(
+        "compensation, 4 KiB",
+        plain_argument(1, [0; 4096]),
+        locked_with_options(1, [0; 4096]),
+    );
 }
 
 #[test]

@@ -165,8 +165,8 @@ mod reexported {
     macro_rules! locked_here {
         ($name:ident) => {
             #[$crate::hygiene::reexported::locks::distributed_lock(
-                key = "hygiene:reexported", crate = $crate::hygiene::reexported::locks
-            )]
+                                        key = "hygiene:reexported", crate = $crate::hygiene::reexported::locks
+                                    )]
             async fn $name() -> Result<u8, $crate::hygiene::reexported::locks::LockError> {
                 Ok(2)
             }

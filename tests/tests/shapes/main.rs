@@ -1,6 +1,8 @@
 //! Function shapes that break attribute macros, and what the attribute must do to none of them: the
 //! list is in the attribute's own documentation and in the names of these tests.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::todo, reason = "a test may")]
+
 mod body;
 mod compensation;
 mod double;

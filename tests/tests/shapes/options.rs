@@ -12,7 +12,9 @@ fn spec(future: impl Future<Output = Result<(), Refused>>) -> String {
     let specs = specs();
     assert_eq!(specs.len(), 1, "{specs:?}");
     let fields = specs[0].trim_start_matches("Spec { ").trim_end_matches(" }");
-    let set = fields.split(", ").filter(|field| !field.ends_with(": None") && !field.ends_with(": false"));
+    let set = fields
+        .split(", ")
+        .filter(|field| !field.ends_with(": None") && !field.ends_with(": false"));
     set.collect::<Vec<_>>().join(", ")
 }
 
@@ -66,7 +68,14 @@ fn a_template_is_filled_with_parameters_their_fields_and_their_methods() {
         Ok(())
     }
     keys();
-    run(locked(&Order { id: 7, lines: (1, (2, 3)) }, "abc")).expect("the double never refuses");
+    run(locked(
+        &Order {
+            id: 7,
+            lines: (1, (2, 3)),
+        },
+        "abc",
+    ))
+    .expect("the double never refuses");
     assert_eq!(keys(), ["order:7/2#70|3"]);
 }
 

@@ -24,6 +24,7 @@ fn patterns_of_every_kind() {
     }
     struct Wrap(u8, Option<u8>);
     struct Unit;
+    #[allow(clippy::too_many_arguments)]
     #[distributed_lock(key = "parameters:<x>/<renamed>:<inner>|<all.0>#<by_ref.len()>")]
     async fn ship(
         Point { x, y: renamed }: Point,
@@ -36,10 +37,33 @@ fn patterns_of_every_kind() {
         [a, (b, c)]: [(u8, u8); 2],
         (Ok(either) | Err(either)): Result<u8, u8>,
     ) -> Answer<Vec<u8>> {
-        Ok(vec![x, renamed, inner, all.1, one, first, last, by_ref.len() as u8, a.0, b, c, either])
+        Ok(vec![
+            x,
+            renamed,
+            inner,
+            all.1,
+            one,
+            first,
+            last,
+            by_ref.len() as u8,
+            a.0,
+            b,
+            c,
+            either,
+        ])
     }
     let point = Point { x: 1, y: 2 };
-    let list = run(ship(point, Wrap(3, Some(0)), (5, 4), &[6, 0, 7], "12345678".into(), Unit, (), [(9, 0), (10, 11)], Err(12)));
+    let list = run(ship(
+        point,
+        Wrap(3, Some(0)),
+        (5, 4),
+        &[6, 0, 7],
+        "12345678".into(),
+        Unit,
+        (),
+        [(9, 0), (10, 11)],
+        Err(12),
+    ));
     assert_eq!(list.unwrap(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     let _ = |wrap: Wrap| wrap.1;
 }
@@ -56,7 +80,14 @@ fn names_that_begin_with_an_underscore() {
 #[test]
 fn names_like_those_of_the_expansion() {
     #[distributed_lock(key = "parameters:collide:<__call>", compensate = undo(__kept, __reason, __output))]
-    async fn ship(__call: u8, __kept: u8, __reason: u8, __output: u8, __ended: u8, (__arg5, _): (u8, u8)) -> Answer<u8> {
+    async fn ship(
+        __call: u8,
+        __kept: u8,
+        __reason: u8,
+        __output: u8,
+        __ended: u8,
+        (__arg5, _): (u8, u8),
+    ) -> Answer<u8> {
         let __ret = __call + __kept;
         Ok(__ret + __reason + __output + __ended + __arg5)
     }
@@ -77,7 +108,7 @@ fn configured_parameters() {
         #[cfg(any())] (a, b): NoSuchType,
         #[cfg(any())] _: NoSuchType,
         #[allow(unused_variables)] unused: u8,
-        #[cfg(all())] (c, _): (u8, u8),
+        #[cfg(not(doctest))] (c, _): (u8, u8),
     ) -> Answer<u8> {
         Ok(id + only + c)
     }
@@ -87,7 +118,7 @@ fn configured_parameters() {
 #[test]
 fn configured_generic_parameters() {
     #[distributed_lock(key = "parameters:cfg-generic")]
-    async fn ship<#[cfg(any())] T, #[cfg(all())] U: Default>() -> Answer<U> {
+    async fn ship<#[cfg(any())] T, #[cfg(not(doctest))] U: Default>() -> Answer<U> {
         Ok(U::default())
     }
     assert_eq!(run(ship::<u8>()).unwrap(), 0);

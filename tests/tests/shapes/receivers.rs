@@ -31,6 +31,7 @@ impl Shop {
         Ok(self)
     }
     #[distributed_lock(key = "receivers:<self.0>")]
+    #[allow(clippy::needless_arbitrary_self_type)]
     async fn typed(self: &Self) -> Result<u64, LockError> {
         Ok(self.0)
     }

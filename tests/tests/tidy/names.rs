@@ -9,7 +9,11 @@ const OPEN_TO_BACKENDS: [&str; 5] = ["backend", "clock", "url", "Fence", "LockEr
 #[test]
 fn the_macro_crate_names_neither_redis_nor_tokio() {
     let mut findings = Vec::new();
-    for file in files("lock-macros/src", ".rs") {
+    // Its own tests and the documentation's examples may run on anything.
+    for file in files("lock-macros/src", ".rs")
+        .into_iter()
+        .filter(|file| !file.is_under("lock-macros/src/tests"))
+    {
         let named = |line: &str| ["redis", "tokio"].iter().any(|name| line.to_lowercase().contains(name));
         findings.extend(
             file.code()
@@ -96,12 +100,12 @@ fn first_segment(path: &str) -> &str {
         .unwrap_or("")
 }
 
-/// The names in the dependency sections of a manifest.
+/// The names in the section of a manifest that a user builds.
 fn dependency_names(manifest: &str) -> impl Iterator<Item = &str> {
     let mut in_dependencies = false;
     manifest.lines().filter_map(move |line| {
         if line.starts_with('[') {
-            in_dependencies = line.contains("dependencies");
+            in_dependencies = line == "[dependencies]";
             return None;
         }
         let name = line.split(['.', ' ', '=']).next().unwrap_or("");

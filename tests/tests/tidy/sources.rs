@@ -38,7 +38,8 @@ fn nothing_is_left_undone_ignored_or_expected_to_panic() {
     let mut findings = Vec::new();
     for file in files("", ".rs") {
         // There a body that is not written yet is a case: it has to compile under the attribute.
-        let undone = (!file.is_under("tests/tests/shapes")).then_some(&undone);
+        let a_case = file.is_under("tests/tests/shapes") || file.is_under(FIXTURES);
+        let undone = (!a_case).then_some(&undone);
         for (number, line) in file.text.lines().enumerate() {
             if let Some(word) = words.iter().chain(undone).find(|word| line.contains(word.as_str())) {
                 findings.push(format!("{}:{}: {word}", file.path, number + 1));

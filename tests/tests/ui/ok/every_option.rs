@@ -38,7 +38,13 @@ async fn refund(id: u64, _reason: &LostReason) -> Result<u64, LockError> {
     Ok(id)
 }
 
-#[distributed_lock(key = "order", on_conflict = "fail", on_lost = "continue", renew = false, reentrant = false)]
+#[distributed_lock(
+    key = "order",
+    on_conflict = "fail",
+    on_lost = "continue",
+    renew = false,
+    reentrant = false
+)]
 async fn the_other_values() -> Result<(), LockError> {
     Ok(())
 }
@@ -129,9 +135,25 @@ fn connect() -> LockManager {
 
 fn main() {
     let locks = LockManager::in_memory();
-    let _ = (everything(1), the_other_values(), skipped_unit(), skipped_option(), skipped_type_of_ones_own());
-    let _ = (a_key("a"), a_string(String::new()), a_text("a"), a_borrowed_key(Key::from("a")), a_shared_text("a".into()));
-    let _ = (a_manager(locks.clone()), a_borrowed_manager(&locks), a_shared_manager(Arc::new(locks.clone())));
+    let _ = (
+        everything(1),
+        the_other_values(),
+        skipped_unit(),
+        skipped_option(),
+        skipped_type_of_ones_own(),
+    );
+    let _ = (
+        a_key("a"),
+        a_string(String::new()),
+        a_text("a"),
+        a_borrowed_key(Key::from("a")),
+        a_shared_text("a".into()),
+    );
+    let _ = (
+        a_manager(locks.clone()),
+        a_borrowed_manager(&locks),
+        a_shared_manager(Arc::new(locks.clone())),
+    );
     let _ = (something_with_a_manager(&Locks(locks.clone())), a_new_manager());
     let _ = Shop { id: 1, locks }.the_manager_in_self();
 }
