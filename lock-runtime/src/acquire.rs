@@ -17,12 +17,14 @@ use crate::release::{clear_up, unavailable};
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
 use crate::timeline::Timeline;
-use crate::{Fence, Key, LockError};
+use crate::{Fence, Key, LockError, LostReason};
 
 /// The longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(1);
 /// How long a call that does not wait for holders may wait for the backend; the contract allows 5 s.
 const BACKEND: Duration = Duration::from_secs(4);
+/// The bounds of the pause after a failure.
+const FAILURE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// How much longer than `wait` the backend may take; the contract allows 1 s.
 const GRACE: Duration = Duration::from_millis(700);
 
@@ -56,13 +58,15 @@ pub(crate) async fn acquire(
 /// attempt nor the clearing up.
 async fn on_lock_thread(attempts: Attempts) -> Result<Arc<Ownership>, LockError> {
     let key = attempts.key.clone();
+    let closing = attempts.shared.closing.clone();
     let timeline = Arc::clone(&attempts.timeline);
     let mut task = Task(timeline.spawn(attempts.until_decided()));
     match (&mut task.0).await {
         Ok(answer) => answer,
+        Err(_) if closing.is_cancelled() => Err(LockError::ShutDown { key: Some(key) }),
         Err(error) => Err(LockError::Unavailable {
             key: Some(key),
-            reason: "the attempt was interrupted, because the runtime that carried it ended".to_owned(),
+            reason: "the attempt was interrupted: its runtime has ended, or it has a bug".to_owned(),
             source: Some(error.into()),
         }),
     }
@@ -101,26 +105,29 @@ struct Attempts {
     terms: Terms,
     telemetry: Telemetry,
     started: Moment,
-    /// A request is under way whose answer is not known; set before it is sent.
-    pending: bool,
+    /// A request is under way whose answer is not known, on this route; set before it is sent.
+    pending: Option<u64>,
     /// An answer was lost: the request may still arrive.
     unknown: bool,
     /// Lets a shutdown wait for what is under way.
-    _active: TaskTrackerToken,
+    _under_way: TaskTrackerToken,
+    /// And for the clearing up after it, which is only begun when this is dropped.
+    _unreleased: TaskTrackerToken,
 }
 
 impl Attempts {
     fn new(shared: Arc<Shared>, timeline: Arc<Timeline>, key: Key, claim: Claim, terms: Terms) -> Self {
         Self {
             started: timeline.clock.now(),
-            _active: shared.active.token(),
+            _under_way: shared.held.token(),
+            _unreleased: shared.releases.token(),
             shared,
             timeline,
             key,
             claim,
             terms,
             telemetry: Telemetry::here(),
-            pending: false,
+            pending: None,
             unknown: false,
         }
     }
@@ -156,6 +163,10 @@ impl Attempts {
                 () = waiting.before_next(&denied, over) => {}
                 () = closing.cancelled() => return Err(self.error(Denied::ShutDown)),
             }
+            if clock.now() >= backend_over {
+                // No time is left for an answer.
+                return Err(self.error(denied));
+            }
         }
     }
 
@@ -173,15 +184,15 @@ impl Attempts {
         // Of this attempt, and before it is sent: a grant counts from here (Redis documentation; node-redlock#296
         // shows what happens otherwise).
         let sent = clock.now();
-        self.pending = true;
+        self.pending = Some(self.shared.backend.route());
         match self.shared.backend.acquire(&self.claim, self.terms.ttl, within).await {
             Ok(Acquired::Granted(fence)) => self.granted(fence, sent),
             Ok(Acquired::Busy(remaining)) => {
-                self.pending = false;
+                self.pending = None;
                 Err(Denied::Busy(remaining))
             }
             Err(failure) => {
-                self.pending = false;
+                self.pending = None;
                 self.unknown |= failure.applied == Applied::Unknown;
                 Err(Denied::Failed(failure))
             }
@@ -190,15 +201,14 @@ impl Attempts {
 
     fn granted(&mut self, fence: Fence, sent: Moment) -> Result<Arc<Ownership>, Denied> {
         let granted = self.timeline.clock.now();
-        // Both leave `pending` set, so that the grant is cleared up.
+        // Without a hold, `pending` stays set or `unknown` is set, and the grant is cleared up.
         if self.shared.closing.is_cancelled() {
             return Err(Denied::ShutDown);
         }
         if granted >= deadline(sent, self.terms.ttl) {
+            self.unknown = true;
             return Err(Denied::Failed(too_late(granted.since(sent), self.terms.ttl)));
         }
-        self.pending = false;
-        self.unknown = false;
         let waited = granted.since(self.started);
         let telemetry = self.telemetry.granted(&self.key, &self.shared.owner, fence, waited);
         let grant = Grant {
@@ -207,11 +217,20 @@ impl Attempts {
             fence,
             sent,
             granted,
+            doubtful: self.unknown,
         };
         let (shared, timeline) = (Arc::clone(&self.shared), Arc::clone(&self.timeline));
         let hold = Arc::new(Hold::new(grant, self.terms, shared, timeline, telemetry));
         let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
-        self.timeline.watch(hold);
+        // From here on the ownership clears up.
+        self.pending = None;
+        self.unknown = false;
+        self.timeline.watch(Arc::clone(&hold));
+        // A shutdown that began before the hold could be seen has not told it.
+        if self.shared.closing.is_cancelled() {
+            hold.lose(LostReason::Shutdown);
+            return Err(Denied::ShutDown);
+        }
         Ok(ownership)
     }
 
@@ -230,15 +249,13 @@ impl Attempts {
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        if self.pending || self.unknown {
-            clear_up(
-                &self.shared,
-                &self.timeline,
-                self.claim.clone(),
-                self.terms.ttl,
-                self.unknown,
-            );
-        }
+        let Some(route) = self.pending.or(self.unknown.then_some(0)) else {
+            return;
+        };
+        // On another route than the request's, the deletion may arrive first.
+        let unknown = self.unknown || (route != 0 && route != self.shared.backend.route());
+        let claim = self.claim.clone();
+        clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, unknown);
     }
 }
 
@@ -259,9 +276,11 @@ struct Waiting {
     timeline: Arc<Timeline>,
     name: String,
     wakeup: Option<Box<dyn Wakeup>>,
-    /// The upper bounds of the next re-checks.
+    /// The upper bounds of the next re-checks, and the lower one.
     bounds: backon::ExponentialBackoff,
     shortest: Duration,
+    /// The upper bounds of the next pauses after a failure. Not the user's: those are for a lock that is held.
+    failures: backon::ExponentialBackoff,
 }
 
 impl Waiting {
@@ -272,12 +291,9 @@ impl Waiting {
             timeline: Arc::clone(&attempts.timeline),
             name: attempts.claim.name.clone(),
             wakeup: None,
-            bounds: backon::ExponentialBuilder::new()
-                .with_min_delay(shortest)
-                .with_max_delay(longest)
-                .without_max_times()
-                .build(),
+            bounds: growing(shortest, longest),
             shortest,
+            failures: growing(FAILURE.0, FAILURE.1),
         }
     }
 
@@ -285,7 +301,8 @@ impl Waiting {
     async fn before_next(&mut self, denied: &Denied, over: Moment) {
         let clock = self.timeline.clock;
         let Denied::Busy(remaining) = denied else {
-            let pause = self.recheck();
+            let bound = self.failures.next().unwrap_or(FAILURE.1);
+            let pause = jittered(FAILURE.0, bound);
             return clock.sleep_until(clock.now().plus(pause).min(over)).await;
         };
         let Some(wakeup) = &mut self.wakeup else {
@@ -312,11 +329,14 @@ impl Waiting {
             () = clock.sleep_until(next) => {}
         }
     }
+}
 
-    fn recheck(&mut self) -> Duration {
-        let bound = self.bounds.next().unwrap_or(self.shortest);
-        jittered(self.shortest, bound)
-    }
+fn growing(shortest: Duration, longest: Duration) -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::new()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .without_max_times()
+        .build()
 }
 
 /// Anywhere between the shortest and the bound ("full jitter", AWS Architecture Blog 2015).

@@ -113,6 +113,8 @@ impl<R> Call<R> {
                     ..
                 },
             )
+            // Nobody waits for what never ran, either.
+            | (_, Ended::Refused(_))
             | (None, _) => None,
             (Some(ending), _) => Some(Box::pin(confirm(ending))),
         };

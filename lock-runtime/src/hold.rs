@@ -1,10 +1,11 @@
 //! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
 use crate::clock::Moment;
@@ -30,20 +31,30 @@ pub(crate) struct Hold {
     pub(crate) telemetry: Telemetry,
     /// When the grant was known: `hold_at_least` and `max_hold` count from here.
     pub(crate) granted: Moment,
+    /// An acquire of this claim may still arrive, even after the release.
+    pub(crate) doubtful: bool,
     /// The lease is valid before this moment, in nanoseconds. Moved by confirmed renewals only.
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
     /// A renewal was sent and its answer is not there yet.
     renewing: AtomicBool,
-    /// Told when `renewing` ends.
-    renewal_answered: Notify,
     /// A [`State`].
     state: AtomicU8,
     /// Told when the lease is lost.
     lost: Notify,
     /// The release has begun. Apart from `state`, because a lost hold ends too.
     ended: AtomicBool,
+    /// What a shutdown waits for. A std mutex, held to take one out.
+    presence: Mutex<Presence>,
+}
+
+/// A hold as a shutdown sees it.
+struct Presence {
+    /// Until it is lost or ends: the time that bodies are given.
+    held: Option<TaskTrackerToken>,
+    /// Until it ends: a lost body is still to be dropped.
+    running: Option<TaskTrackerToken>,
 }
 
 /// What an acquire got.
@@ -55,6 +66,8 @@ pub(crate) struct Grant {
     pub(crate) sent: Moment,
     /// And after its answer.
     pub(crate) granted: Moment,
+    /// An earlier request of this claim was not answered: it may still arrive.
+    pub(crate) doubtful: bool,
 }
 
 /// What a hold is scheduled for.
@@ -82,6 +95,10 @@ impl Hold {
         telemetry: Telemetry,
     ) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let presence = Mutex::new(Presence {
+            held: Some(shared.held.token()),
+            running: Some(shared.running.token()),
+        });
         Self {
             id: HoldId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             key: grant.key,
@@ -90,15 +107,16 @@ impl Hold {
             deadline: AtomicU64::new(deadline(grant.sent, terms.ttl).as_nanos()),
             next_renewal: AtomicU64::new(next_renewal(grant.sent, &terms).as_nanos()),
             granted: grant.granted,
+            doubtful: grant.doubtful,
             terms,
             shared,
             timeline,
             telemetry,
             renewing: AtomicBool::new(false),
-            renewal_answered: Notify::new(),
             state: AtomicU8::new(State::Held.encode()),
             lost: Notify::new(),
             ended: AtomicBool::new(false),
+            presence,
         }
     }
 
@@ -153,8 +171,10 @@ impl Hold {
             .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => {
-                self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
+                self.presence().held = None;
                 self.lost.notify_waiters();
+                // Last: it runs a subscriber's code, which may take its time.
+                self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
                 lost
             }
             Err(state) => State::decode(state),
@@ -175,6 +195,9 @@ impl Hold {
                 .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
         }
         self.timeline.forget(self);
+        let mut presence = self.presence();
+        presence.held = None;
+        presence.running = None;
         true
     }
 
@@ -212,7 +235,7 @@ impl Hold {
 
     /// Takes the answer to the renewal that was sent at `sent`.
     pub(crate) fn renewed(&self, sent: Moment, now: Moment, answer: Result<Renewed, Failure>) {
-        if self.ended.load(Ordering::Acquire) {
+        if self.has_ended() {
             // The answer to a renewal that the release has overtaken says nothing about the hold.
             return;
         }
@@ -248,18 +271,15 @@ impl Hold {
     /// The renewal has its answer, or never gets one.
     pub(crate) fn renewal_over(&self) {
         self.renewing.store(false, Ordering::Release);
-        self.renewal_answered.notify_waiters();
     }
 
-    /// Waits until no renewal is under way. The caller bounds the time.
-    pub(crate) async fn no_renewal_under_way(&self) {
-        loop {
-            let answered = self.renewal_answered.notified();
-            if !self.renewing.load(Ordering::Acquire) {
-                return;
-            }
-            answered.await;
-        }
+    /// Whether the release has begun.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deadline(&self) -> Moment {

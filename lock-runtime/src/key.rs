@@ -75,7 +75,7 @@ impl Key {
     }
 
     /// At most 80 characters of it: an error text is no place for megabytes.
-    fn shortened(&self) -> Self {
+    pub(crate) fn shortened(&self) -> Self {
         match self.0.char_indices().nth(80) {
             None => self.clone(),
             Some((end, _)) => Self(format!("{}…", &self.0[..end])),

@@ -29,8 +29,9 @@ pub(crate) const RESERVED: &str = "distributed-lock:";
 
 /// Gives locks: the entry to everything here.
 ///
-/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share one connection and one
-/// thread, which renews and releases; both end with the last clone, guard and running call.
+/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share their connections (one for
+/// commands, one for wake-ups while somebody waits) and one thread, which renews and releases; they end with the last
+/// clone, guard, lease and running call.
 #[derive(Clone)]
 pub struct LockManager(pub(crate) Arc<Shared>);
 
@@ -45,8 +46,10 @@ pub(crate) struct Shared {
     pub(crate) default_wait: Duration,
     /// Cancelled when the shutdown begins.
     pub(crate) closing: CancellationToken,
-    /// Has a token for each hold and each attempt at one.
-    pub(crate) active: TaskTracker,
+    /// Has a token for each attempt at a hold, and for each hold until it is lost or ends.
+    pub(crate) held: TaskTracker,
+    /// Has a token for each hold until it ends: a lost body may still run.
+    pub(crate) running: TaskTracker,
     /// Has the releases that go on in the background.
     pub(crate) releases: TaskTracker,
     /// Started with the first hold that needs it.
@@ -144,7 +147,7 @@ impl LockManager {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with timers.
+    /// With the in-process backend, outside of a tokio runtime with timers.
     ///
     /// # Cancel safety
     ///
@@ -156,10 +159,15 @@ impl LockManager {
     /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for.
     pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
         let shared = &self.0;
-        let terms = Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?;
         let name = shared.name(&key)?;
+        let terms = Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?;
         match scope::surrounding(shared, &name) {
-            Some(ownership) if spec.reentrant => return Ok(ownership),
+            Some(ownership) if spec.reentrant => {
+                return match ownership.hold().lost_reason() {
+                    None => Ok(ownership),
+                    Some(reason) => Err(LockError::Lost { key, reason }),
+                };
+            }
             Some(_) => return Err(LockError::Reentered { key }),
             None => {}
         }
@@ -203,7 +211,8 @@ impl Shared {
             default_ttl,
             default_wait,
             closing: CancellationToken::new(),
-            active: TaskTracker::new(),
+            held: TaskTracker::new(),
+            running: TaskTracker::new(),
             releases: TaskTracker::new(),
             real: OnceLock::new(),
             paused: Mutex::default(),
@@ -216,7 +225,7 @@ impl Shared {
         let name = format!("{}{}", self.namespace, key);
         if name.starts_with(RESERVED) {
             return Err(LockError::InvalidKey {
-                key: key.clone(),
+                key: key.shortened(),
                 reason: format!(
                     "names that begin with `{RESERVED}` are this library's own; use another key or namespace"
                 ),
@@ -247,6 +256,11 @@ impl Shared {
         })?;
         // Two callers may come here at once; the loser's thread ends with its timeline.
         Ok(Arc::clone(self.real.get_or_init(|| Arc::new(timeline))))
+    }
+
+    /// The timeline of the lock thread, if that was started.
+    pub(crate) fn lock_thread(&self) -> Option<&Arc<Timeline>> {
+        self.real.get()
     }
 
     /// Every timeline that was started.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::hold::{Hold, State};
 use crate::release::{self, ReleaseEnd};
@@ -12,8 +11,6 @@ use crate::release::{self, ReleaseEnd};
 /// A part in a hold. Re-entered calls share it by `Arc`: that is their count.
 pub(crate) struct Ownership {
     hold: Arc<Hold>,
-    /// Lets a shutdown wait for this hold's end.
-    _active: TaskTrackerToken,
 }
 
 /// The release of a hold, under way or over.
@@ -24,8 +21,7 @@ pub(crate) enum Ending {
 
 impl Ownership {
     pub(crate) fn new(hold: Arc<Hold>) -> Self {
-        let active = hold.shared.active.token();
-        Self { hold, _active: active }
+        Self { hold }
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {

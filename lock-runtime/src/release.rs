@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use crate::backend::{Applied, Claim, Failure, Leave, Released};
+use crate::backend::{Applied, Claim, Failure, FailureKind, Leave, Released};
 use crate::clock::Moment;
 use crate::hold::Hold;
 use crate::manager::Shared;
@@ -27,19 +27,55 @@ pub(crate) enum ReleaseEnd {
     Failed(Failure),
 }
 
+/// How long after a definite answer a lost request is still expected. TCP gives up on unanswered data after 5 s here
+/// (`TCP_USER_TIMEOUT`).
+const LATE: Duration = Duration::from_secs(10);
+
 /// Starts the release of a hold that has ended.
 pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost {
+        clear_up_late_acquires(&hold);
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
     if hold.shared.backend.is_local() {
-        // Ready at once, by the backend's word; so it also works where there is no runtime.
-        let end = first_try(Arc::clone(&hold), lost).now_or_never();
-        return Ending::Over(end.unwrap_or(ReleaseEnd::Released));
+        return Ending::Over(local(&hold, lost));
     }
     let timeline = Arc::clone(&hold.timeline);
     let releases = hold.shared.releases.clone();
     Ending::UnderWay(releases.spawn_on(first_try(hold, lost), timeline.runtime()))
+}
+
+/// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
+fn local(hold: &Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
+    match ask(hold, Duration::ZERO).now_or_never() {
+        Some(Ok(answer)) => conclude(hold, lost, answer, false),
+        Some(Err(failure)) => ReleaseEnd::Failed(failure),
+        None => ReleaseEnd::Failed(interrupted(None)),
+    }
+}
+
+/// Releases once more what a renewal may have armed that was answered after the release.
+pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
+    if hold.terms.hold_at_least.is_none() {
+        // Then the release has deleted the key, and a renewal never creates one.
+        return;
+    }
+    if hold.shared.backend.is_local() {
+        local(hold, Some(LostReason::Missing));
+    } else {
+        let background = keep_trying(Arc::clone(hold));
+        hold.shared.releases.spawn_on(background, hold.timeline.runtime());
+    }
+}
+
+/// The failure of a release that nobody could finish; its ttl ends the hold.
+fn interrupted(error: Option<tokio::task::JoinError>) -> Failure {
+    Failure {
+        kind: FailureKind::Permanent,
+        applied: Applied::Unknown,
+        reason: "the release was interrupted; the lock is free when its ttl is over".to_owned(),
+        source: error.map(Into::into),
+    }
 }
 
 impl Ending {
@@ -47,15 +83,10 @@ impl Ending {
     pub(crate) async fn wait(self) -> ReleaseEnd {
         match self {
             Self::Over(end) => end,
-            Self::UnderWay(task) => task.await.unwrap_or_else(|error| {
-                // The lock thread went down with the process, or the release has a bug; its ttl ends the hold.
-                ReleaseEnd::Failed(Failure {
-                    kind: crate::backend::FailureKind::Permanent,
-                    applied: Applied::Unknown,
-                    reason: "the release was interrupted; the lock is free when its ttl is over".to_owned(),
-                    source: Some(Box::new(error)),
-                })
-            }),
+            // The lock thread went down with the process, or the release has a bug.
+            Self::UnderWay(task) => task
+                .await
+                .unwrap_or_else(|error| ReleaseEnd::Failed(interrupted(Some(error)))),
         }
     }
 }
@@ -68,11 +99,14 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
     loop {
         let left = PATIENCE.saturating_sub(clock.now().since(started));
         match ask(&hold, left).await {
-            Ok(answer) => return conclude(&hold, lost, answer, maybe_done),
+            Ok(answer) => {
+                clear_up_late_acquires(&hold);
+                return conclude(&hold, lost, answer, maybe_done);
+            }
             Err(failure) => {
                 maybe_done |= failure.applied == Applied::Unknown;
                 let half_over = clock.now().since(started) > PATIENCE / 2;
-                if half_over || failure.kind != crate::backend::FailureKind::Transient {
+                if half_over || failure.kind != FailureKind::Transient {
                     hold.telemetry.release_failed(&hold.key, &failure.reason);
                     let background = keep_trying(Arc::clone(&hold));
                     hold.shared.releases.spawn_on(background, hold.timeline.runtime());
@@ -103,12 +137,6 @@ fn conclude(hold: &Hold, lost: Option<LostReason>, answer: Released, maybe_done:
 }
 
 async fn ask(hold: &Hold, within: Duration) -> Result<Released, Failure> {
-    if hold.rest_of_least().is_some() {
-        // A renewal that overtook this would keep the lock taken for a whole ttl; one that comes after a deletion
-        // does nothing. So only here is it worth the wait, which its own deadline bounds.
-        let quiet = hold.no_renewal_under_way();
-        let _ = tokio::time::timeout(within, quiet).await;
-    }
     let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
     hold.shared.backend.release(&hold.claim, leave, within).await
 }
@@ -127,20 +155,31 @@ async fn keep_trying(hold: Arc<Hold>) {
     }
 }
 
+/// An acquire whose answer was lost may arrive after the release, and would lock for a whole ttl.
+fn clear_up_late_acquires(hold: &Hold) {
+    if hold.doubtful && hold.rest_of_least().is_none() {
+        clear_up(&hold.shared, &hold.timeline, hold.claim.clone(), hold.terms.ttl, true);
+    }
+}
+
 /// Clears up after an acquire whose outcome nobody waits for, or nobody knows: deletes the claim's key if it came to
-/// hold the lock. `unknown`: an answer was lost, so that the request may even arrive after the first deletion.
+/// hold the lock. `unknown`: an answer was lost, so that a request may even arrive after the first deletion.
 pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, unknown: bool) {
     let over = timeline.clock.now().plus(ttl);
     let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, unknown);
     shared.releases.spawn_on(work, timeline.runtime());
 }
 
-async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, over: Moment, unknown: bool) {
+async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, unknown: bool) {
+    let mut answered = false;
     for wait in pauses() {
-        match shared.backend.release(&claim, Leave::Nothing, PATIENCE).await {
-            Ok(Released::Done) => return,
-            Ok(Released::Missing | Released::Taken) if !unknown => return,
-            Ok(Released::Missing | Released::Taken) | Err(_) => {}
+        if shared.backend.release(&claim, Leave::Nothing, PATIENCE).await.is_ok() {
+            if !unknown || shared.closing.is_cancelled() {
+                return;
+            }
+            if !std::mem::replace(&mut answered, true) {
+                over = over.min(timeline.clock.now().plus(LATE));
+            }
         }
         if timeline.clock.now() >= over {
             return;
@@ -167,7 +206,6 @@ fn pauses() -> impl Iterator<Item = Duration> + Send {
 
 /// A failed operation as the user's error.
 pub(crate) fn unavailable(key: &crate::Key, failure: Failure) -> LockError {
-    use crate::backend::FailureKind;
     match failure.kind {
         FailureKind::WrongType => LockError::WrongType { key: key.clone() },
         FailureKind::Transient | FailureKind::Permanent => LockError::Unavailable {

@@ -1,11 +1,13 @@
 //! The heartbeat: renews what is due, in batches, and declares lost what is over.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, Claim};
 use crate::clock::Clock;
 use crate::hold::{Due, Hold};
+use crate::release;
 use crate::schedule::Schedule;
 
 /// How many leases one request renews: a script over a hundred keys blocks a server for about 0.15 ms.
@@ -28,19 +30,30 @@ pub(crate) async fn drive(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dy
 }
 
 async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
+    // After a panic, holds may have been taken out that nobody looks after.
+    for hold in schedule.holds() {
+        hold.renewal_over();
+        schedule.update(&hold);
+    }
     while !schedule.is_stopped() {
         let now = clock.now();
-        let mut batch = Vec::new();
+        // By patience, in powers of two: a short lease must not cut the time of long ones.
+        let mut batches: HashMap<u32, Asked> = HashMap::new();
         for hold in schedule.take_due(now) {
             if hold.due(now) == Due::Renewal {
-                batch.push(Arc::clone(&hold));
+                let patience = hold.patience().as_millis().max(1).ilog2();
+                let batch = batches.entry(patience).or_insert_with(|| Asked::new(&schedule));
+                batch.holds.push(Arc::clone(&hold));
+                if batch.holds.len() == BATCH {
+                    let full = std::mem::replace(batch, Asked::new(&schedule));
+                    tokio::spawn(renew(full, clock, Arc::clone(&backend)));
+                }
             }
             schedule.update(&hold);
         }
-        for holds in batch.chunks(BATCH) {
-            // A task of its own for each: a batch that hangs or panics stops no other one.
-            let batch = renew(holds.to_vec(), Arc::clone(&schedule), clock, Arc::clone(&backend));
-            tokio::spawn(batch);
+        // A task of its own for each: a batch that hangs or panics stops no other one.
+        for batch in batches.into_values().filter(|batch| !batch.holds.is_empty()) {
+            tokio::spawn(renew(batch, clock, Arc::clone(&backend)));
         }
         let next = schedule.next_look();
         // Both branches only wake the loop, which looks at everything again: nothing is lost with the other one.
@@ -51,23 +64,35 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
     }
 }
 
-async fn renew(holds: Vec<Arc<Hold>>, schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
-    // If this is dropped half-way (its runtime ends, a panic), the holds must not wait for an answer for ever.
-    let asked = Asked { holds, schedule };
-    let claims: Vec<(&Claim, Duration)> = asked.holds.iter().map(|hold| (&hold.claim, hold.terms.ttl)).collect();
-    let within = asked.holds.iter().map(|hold| hold.patience()).min().unwrap_or_default();
+async fn renew(asked: Asked, clock: Clock, backend: Arc<dyn Backend>) {
+    let holds: Vec<&Arc<Hold>> = asked.holds.iter().filter(|hold| !hold.has_ended()).collect();
+    if holds.is_empty() {
+        return;
+    }
+    let claims: Vec<(&Claim, Duration)> = holds.iter().map(|hold| (&hold.claim, hold.terms.ttl)).collect();
+    let within = holds.iter().map(|hold| hold.patience()).min().unwrap_or_default();
     // Before the request is sent: a lease is never believed to live longer than the server lets it.
     let sent = clock.now();
     let answers = backend.renew(&claims, within).await;
-    for (hold, answer) in asked.holds.iter().zip(answers) {
+    for (hold, answer) in holds.into_iter().zip(answers) {
         hold.renewed(sent, clock.now(), answer);
     }
 }
 
-/// Holds whose renewal is under way; afterwards, however it ended, they are scheduled again.
+/// Holds whose renewal is under way; afterwards, however it ended (an answer, a panic, the end of its runtime), they
+/// are scheduled again.
 struct Asked {
     holds: Vec<Arc<Hold>>,
     schedule: Arc<Schedule>,
+}
+
+impl Asked {
+    fn new(schedule: &Arc<Schedule>) -> Self {
+        Self {
+            holds: Vec::new(),
+            schedule: Arc::clone(schedule),
+        }
+    }
 }
 
 impl Drop for Asked {
@@ -75,6 +100,10 @@ impl Drop for Asked {
         for hold in &self.holds {
             hold.renewal_over();
             self.schedule.update(hold);
+            if hold.has_ended() {
+                // The renewal may have overtaken the release, and armed what `hold_at_least` had shortened.
+                release::after_late_renewal(hold);
+            }
         }
     }
 }

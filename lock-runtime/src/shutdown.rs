@@ -16,24 +16,45 @@ const RELEASE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
     shared.closing.cancel();
-    shared.active.close();
-    shared.releases.close();
-    if timeout(grace, shared.active.wait()).await.is_err() {
-        for timeline in shared.timelines() {
-            for hold in timeline.holds() {
-                hold.lose(LostReason::Shutdown);
+    for tracker in [&shared.held, &shared.running, &shared.releases] {
+        tracker.close();
+    }
+    let ending = end(Arc::clone(shared), grace);
+    match shared.lock_thread() {
+        // By its timers: the caller's clock may be paused, and skip all waiting while the lock thread works.
+        Some(timeline) if !shared.backend.is_local() => {
+            if let Err(error) = timeline.spawn(ending).await {
+                // A second shutdown was faster and has stopped the thread: then everything is done.
+                tracing::debug!(%error, "the shutdown was finished by another one");
             }
         }
-        // A time-out is no error here: what is left is released in the next step.
-        let _ = timeout(DROP, shared.active.wait()).await;
-        for timeline in shared.timelines() {
-            for hold in timeline.holds() {
-                drop(hold.release());
-            }
+        Some(_) | None => ending.await,
+    }
+    for timeline in shared.timelines() {
+        timeline.stop();
+    }
+}
+
+async fn end(shared: Arc<Shared>, grace: Duration) {
+    if timeout(grace, shared.held.wait()).await.is_err() {
+        tell_all(&shared);
+    }
+    // A time-out is no error here: what is left is released in the next step.
+    let _ = timeout(DROP, shared.running.wait()).await;
+    // Also those that came while the first were told.
+    tell_all(&shared);
+    for timeline in shared.timelines() {
+        for hold in timeline.holds() {
+            drop(hold.release());
         }
     }
     let _ = timeout(RELEASE, shared.releases.wait()).await;
+}
+
+fn tell_all(shared: &Shared) {
     for timeline in shared.timelines() {
-        timeline.stop();
+        for hold in timeline.holds() {
+            hold.lose(LostReason::Shutdown);
+        }
     }
 }

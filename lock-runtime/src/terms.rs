@@ -6,6 +6,8 @@ use crate::{Key, LockError};
 
 /// The shortest lease. Below it, one slow reply is the end of it.
 pub(crate) const MIN_TTL: Duration = Duration::from_millis(100);
+/// The shortest period of renewals: below it they are a load and no help.
+const MIN_RENEW: Duration = Duration::from_millis(1);
 /// The longest duration of any kind: 100 years, so that no sum of two overflows.
 pub(crate) const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// A lease's life without renewal, unless the manager or the call says otherwise.
@@ -180,8 +182,11 @@ impl Terms {
         let renew_every = match spec.renew {
             Renew::Never => None,
             Renew::Third => Some(ttl / 3),
-            Renew::Every(period) if period.is_zero() => {
-                return invalid("renew", "it is zero; give a duration, or turn renewal off".to_owned());
+            Renew::Every(period) if period < MIN_RENEW => {
+                return invalid(
+                    "renew",
+                    format!("{period:?} is too short; give at least {MIN_RENEW:?}, or turn renewal off"),
+                );
             }
             Renew::Every(period) if period > ttl / 2 => {
                 return invalid(

@@ -5,6 +5,7 @@
 //! used from two runtimes would lose them with the first. And a guard may be dropped where there is no runtime.
 
 use std::io;
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
@@ -20,13 +21,22 @@ impl LockThread {
     ///
     /// The operating system's, when it gives no thread or no event queue.
     pub(crate) fn start() -> io::Result<(Handle, Self)> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        thread::Builder::new()
-            .name("distributed-lock".to_owned())
-            .spawn(move || runtime.block_on(stopped.cancelled()))?;
+        let (report, started) = mpsc::sync_channel(1);
+        // The runtime is made and dropped on its thread: tokio panics when one is dropped inside a task.
+        let run = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                // The caller waits for this; when it does not, nobody needs the thread.
+                Err(error) => return drop(report.send(Err(error))),
+            };
+            if report.send(Ok(runtime.handle().clone())).is_ok() {
+                runtime.block_on(stopped.cancelled());
+            }
+        };
+        thread::Builder::new().name("distributed-lock".to_owned()).spawn(run)?;
+        let handle = started.recv().map_err(io::Error::other)??;
         Ok((handle, Self { stop }))
     }
 }

@@ -152,6 +152,12 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Deletes whatever hold is stored under `name`, and wakes who waits. Whether there was one.
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>>;
 
+    /// Requests that take the same route arrive in their order. Another number: an earlier request may still arrive
+    /// after a later one. 0: no request can be under way.
+    fn route(&self) -> u64 {
+        0
+    }
+
     /// Starts listening for `name`; `runtime` is where a task may be started for it.
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup>;
 }

@@ -33,7 +33,7 @@ async fn holds(manager: LockManager, number: usize, end: Arc<AtomicBool>, inside
 }
 
 /// Lets `flap` happen again and again while four tasks use the network and four do not.
-async fn two_are_never_inside(flap: impl Fn(&Proxy, u32)) {
+async fn two_are_never_inside(flap: impl Fn(&Proxy, u32)) -> Proxy {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server);
     let near = LockManager::connect(&server.url()).await.unwrap();
@@ -73,21 +73,24 @@ async fn two_are_never_inside(flap: impl Fn(&Proxy, u32)) {
         server.cli(&["KEYS", "lock:*"]).is_empty()
     })
     .await;
+    proxy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_are_never_inside_while_connections_are_cut() {
-    two_are_never_inside(|proxy, round| {
+    let proxy = two_are_never_inside(|proxy, round| {
         if round % 5 == 0 {
             proxy.cut();
         }
     })
     .await;
+    assert!(proxy.connections() > 10, "{} connections", proxy.connections());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_are_never_inside_while_replies_are_lost() {
-    two_are_never_inside(|proxy, _| proxy.lose_reply_to("lock:job")).await;
+    let proxy = two_are_never_inside(|proxy, _| proxy.lose_reply_to("lock:job")).await;
+    assert!(proxy.lost_replies() > 10, "{} lost replies", proxy.lost_replies());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! A network with 50 ms of latency.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lock_runtime::LockManager;
 use lock_tests::{Proxy, RedisServer};
@@ -60,15 +60,19 @@ async fn a_lease_is_renewed() {
 #[tokio::test]
 async fn a_lease_is_counted_from_before_the_request() {
     let (server, proxy, manager) = far_away().await;
-    proxy.delay(Duration::from_millis(300));
-    let guard = manager
-        .lock("job")
-        .ttl(Duration::from_secs(30))
-        .acquire()
-        .await
-        .unwrap();
-    // The server began to count after we did; ours must be over first, by the drift.
+    let delay = Duration::from_millis(300);
+    proxy.delay(delay);
+    let ttl = Duration::from_secs(10);
+    let before = Instant::now();
+    let guard = manager.lock("job").ttl(ttl).acquire().await.unwrap();
+    // The reply was late, the lease began before; the drift (ttl / 100 + 2 ms) goes off as well.
+    assert!(before.elapsed() >= delay);
     let ours = guard.lease().remaining();
+    let counted = ttl - delay - Duration::from_millis(102);
+    assert!(
+        ours <= counted,
+        "the lease claims {ours:?}, it has no more than {counted:?}"
+    );
     let theirs = server.ttl("lock:job").unwrap();
     assert!(ours < theirs, "the lease claims {ours:?}, the key has {theirs:?}");
 }

@@ -76,6 +76,7 @@ async fn a_lost_reply_from_a_server_that_forgot_its_scripts_is_cleared_up() {
     if let Err(error) = within(ANSWER, "the call", manager.lock("job").ttl(LONG).run(async {})).await {
         assert!(error.is_unavailable(), "{error:?}");
     }
+    assert_eq!(proxy.lost_replies(), 1);
     is_free_soon(&server, "job").await;
 }
 
@@ -92,6 +93,7 @@ async fn a_guard_after_a_lost_reply_is_really_held() {
         }
         Err(error) => assert!(error.is_unavailable(), "{error:?}"),
     }
+    assert_eq!(proxy.lost_replies(), 1);
     is_free_soon(&server, "job").await;
 }
 
@@ -111,6 +113,7 @@ async fn a_lost_reply_to_an_acquire_does_not_let_two_in() {
         direct.lock("job").wait(LATE).run(body()),
     );
     second.unwrap();
+    assert_eq!(proxy.lost_replies(), 1);
     if let Err(error) = first {
         assert!(error.is_unavailable(), "{error:?}");
     }

@@ -26,6 +26,7 @@ async fn the_first_call_after_the_connection_dropped_works() {
         works(&manager).await;
         proxy.cut();
     }
+    assert!(proxy.connections() >= 10, "{} connections", proxy.connections());
 }
 
 #[tokio::test]
@@ -33,7 +34,11 @@ async fn the_first_call_after_the_clients_were_killed_works() {
     let (server, manager) = redis().await;
     for _ in 0..10 {
         works(&manager).await;
-        server.cli(&["CLIENT", "KILL", "USER", "default"]);
+        assert_ne!(
+            server.cli(&["CLIENT", "KILL", "USER", "default"]),
+            "0",
+            "nobody was connected"
+        );
     }
 }
 

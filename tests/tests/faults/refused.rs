@@ -34,11 +34,13 @@ async fn allows_every_policy(manager: &LockManager) {
 
 fn out_of_memory(server: &RedisServer) {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(server.try_cli(&["SET", "a", "b"]).unwrap_err().contains("OOM"));
 }
 
 /// Makes it a replica of a master that is not there.
 fn read_only(server: &RedisServer) {
     server.cli(&["REPLICAOF", "127.0.0.1", &unused_port().to_string()]);
+    server.try_cli(&["SET", "a", "b"]).unwrap_err();
 }
 
 async fn held(manager: &LockManager) -> LockGuard {

@@ -75,7 +75,11 @@ impl Store {
         let mut tables = self.tables();
         match tables.alive(&claim.name, now) {
             Some(entry) if entry.value == claim.value => match leave {
-                Leave::TakenFor(rest) => entry.expires = now.plus(rest),
+                Leave::TakenFor(rest) => {
+                    entry.expires = now.plus(rest);
+                    // It may expire earlier than who waits believes.
+                    tables.wake(&claim.name);
+                }
                 Leave::Nothing => tables.free(&claim.name),
             },
             Some(_) => return Released::Taken,
@@ -109,6 +113,10 @@ impl Tables {
 
     fn free(&mut self, name: &str) {
         self.held.remove(name);
+        self.wake(name);
+    }
+
+    fn wake(&self, name: &str) {
         // One is enough: whoever is woken takes the lock, and its release wakes the next.
         if let Some(queue) = self.waiting.get(name) {
             queue.notify.notify_one();

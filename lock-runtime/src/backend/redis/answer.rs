@@ -61,6 +61,18 @@ pub(super) fn stored(reply: &Value) -> Result<Option<Stored>, Failure> {
     }
 }
 
+/// The stored value as it is, for a comparison on the server; foreign ones need not be text.
+pub(super) fn raw_value(reply: &Value) -> Result<Option<&[u8]>, Failure> {
+    match reply {
+        Value::Nil => Ok(None),
+        Value::Array(parts) => match parts.first() {
+            Some(Value::BulkString(value)) => Ok(Some(value)),
+            _ => Err(unexpected(reply)),
+        },
+        _ => Err(unexpected(reply)),
+    }
+}
+
 /// A PTTL; negative: there is none.
 fn remaining(pttl: i64) -> Option<Duration> {
     u64::try_from(pttl).ok().map(Duration::from_millis)

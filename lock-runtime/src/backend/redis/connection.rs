@@ -3,11 +3,12 @@
 //! The client library's own manager is not used: it never reconnects after time-outs, and while a server is dead its
 //! commands wait up to 9.4 s for the reconnection, whatever their response time-out says (measured, redis 1.8.1).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -15,9 +16,13 @@ use super::super::{Applied, Failure, FailureKind};
 use super::failure::{classify, no_answer};
 use super::script::ScriptCall;
 
-/// How long connecting may take, the handshake included. Below the time that one operation has, so that its error
-/// says what is wrong.
-const CONNECT: Duration = Duration::from_millis(900);
+/// How long connecting may take, the handshake included. Operations wait as long as they may, and the next one finds
+/// the connection.
+const CONNECT: Duration = Duration::from_secs(3);
+/// An answer that is missing for so long means that the connection is no good. One that is missing for less may only
+/// mean that the lease is short; then it takes [`MISSED`] of them in a row.
+const GIVE_UP: Duration = Duration::from_millis(250);
+const MISSED: u32 = 3;
 
 pub(super) struct Connection(Arc<Shared>);
 
@@ -34,6 +39,8 @@ struct Live {
     /// Tells connections apart, so that a late failure of an old one does not end its successor.
     number: u64,
     connection: MultiplexedConnection,
+    /// How many answers in a row were missing.
+    missed: Arc<AtomicU32>,
 }
 
 impl Connection {
@@ -75,10 +82,9 @@ impl Connection {
         }
     }
 
-    /// One plain command.
-    pub(super) async fn send(&self, command: &Cmd, within: Duration) -> Result<Value, Failure> {
-        let answer = self.send_until(command, Instant::now() + within).await;
-        answer.map_err(Failure::from)
+    /// Which connection it is at present; 0: none.
+    pub(super) fn number(&self) -> u64 {
+        self.0.present().map_or(0, |live| live.number)
     }
 
     async fn send_until(&self, command: &Cmd, deadline: Instant) -> Result<Value, Refusal> {
@@ -86,23 +92,39 @@ impl Connection {
             Ok(live) => live?,
             Err(_) => return Err(no_answer("connecting to", Applied::No).into()),
         };
-        match timeout_at(deadline, live.connection.send_packed_command(command)).await {
-            Ok(Ok(Value::ServerError(error))) => Err(refusal(error.into())),
+        let sent = Instant::now();
+        let answer = timeout_at(deadline, live.connection.send_packed_command(command)).await;
+        if answer.is_ok() {
+            live.missed.store(0, Ordering::Relaxed);
+        }
+        match answer {
+            Ok(Ok(Value::ServerError(error))) => Err(self.refused(&live, error.into())),
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => {
-                // Everything but the server's own word means that the connection is not to be relied on any more.
-                if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
-                    self.0.replace(live.number);
-                }
-                Err(refusal(error))
-            }
+            Ok(Err(error)) => Err(self.refused(&live, error)),
             Err(_) => {
                 // The library keeps such a connection for ever; a server that hung and came back, or a half-open
                 // connection, would cost every later command its whole deadline.
-                self.0.replace(live.number);
+                let missed = live.missed.fetch_add(1, Ordering::Relaxed) + 1;
+                if sent.elapsed() >= GIVE_UP || missed >= MISSED {
+                    self.0.replace(live.number);
+                }
                 Err(no_answer("waiting for an answer of", Applied::Unknown).into())
             }
         }
+    }
+
+    /// What an error means, also for the connection.
+    fn refused(&self, live: &Live, error: RedisError) -> Refusal {
+        use ServerErrorKind::{MasterDown, NoScript, ReadOnly};
+        match error.kind() {
+            ErrorKind::Server(NoScript) => return Refusal::NoScript,
+            // The address may lead to the new master by now, but this connection never will.
+            ErrorKind::Server(ReadOnly | MasterDown) => self.0.replace(live.number),
+            ErrorKind::Server(_) | ErrorKind::Extension => {}
+            // Everything but the server's own word means that the connection is not to be relied on any more.
+            _ => self.0.replace(live.number),
+        }
+        Refusal::Other(classify(error))
     }
 }
 
@@ -144,8 +166,9 @@ impl Shared {
             Err(_) => return Err(no_answer("connecting to", Applied::No)),
         };
         let live = Live {
-            number: fastrand::u64(..),
+            number: fastrand::u64(1..),
             connection,
+            missed: Arc::default(),
         };
         *self.slot() = Some(live.clone());
         Ok(live)
@@ -171,14 +194,6 @@ impl Shared {
 enum Refusal {
     NoScript,
     Other(Failure),
-}
-
-fn refusal(error: redis::RedisError) -> Refusal {
-    if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
-        Refusal::NoScript
-    } else {
-        Refusal::Other(classify(error))
-    }
 }
 
 impl From<Failure> for Refusal {

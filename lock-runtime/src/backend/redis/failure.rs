@@ -48,7 +48,7 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
             ServerErrorKind::NoPerm => (
                 Permanent,
                 No,
-                "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH and SUBSCRIBE on the namespace's keys and on distributed-lock:*",
+                "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and, for a database other than 0, SELECT, on the namespace's keys and on the keys and channels distributed-lock:*",
             ),
             ServerErrorKind::Moved
             | ServerErrorKind::Ask
@@ -58,7 +58,7 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
                 No,
                 "this is a node of a Redis Cluster, which a redis:// URL does not serve",
             ),
-            _ => (Transient, No, "the Redis server refused"),
+            _ => (Transient, by_whom(error), "the Redis server refused"),
         },
         ErrorKind::Extension => match error.code().unwrap_or_default() {
             "WRONGTYPE" => (WrongType, No, "the key holds a value of another type"),
@@ -72,12 +72,26 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
                 "the Redis server cannot write to its disk and refuses writes",
             ),
             "BUSY" => (Transient, No, "the Redis server is busy with a script"),
-            _ => (Transient, No, "the Redis server refused"),
+            _ => (
+                Transient,
+                by_whom(error),
+                "the Redis server, or a proxy before it, refused",
+            ),
         },
         ErrorKind::AuthenticationFailed => (Permanent, No, "the Redis server refused the user or the password"),
         ErrorKind::InvalidClientConfig => (Permanent, No, "the connection's settings cannot work"),
         // A broken connection says the same whether the command was sent or not (`closed_connection_error`).
         _ => (Transient, Unknown, "the connection to the Redis server broke"),
+    }
+}
+
+/// An error that we do not know: the server says where in our script it happened, and nothing was done; a proxy's own
+/// error may come after the command was carried out.
+fn by_whom(error: &RedisError) -> Applied {
+    if error.detail().is_some_and(|detail| detail.contains("script")) {
+        Applied::No
+    } else {
+        Applied::Unknown
     }
 }
 
@@ -91,17 +105,14 @@ mod tests {
 
     #[test]
     fn a_server_s_word_means_that_nothing_was_done() {
-        for code in [
-            "OOM",
-            "NOREPLICAS",
-            "MISCONF",
-            "BUSY",
-            "NOAUTH",
-            "WRONGTYPE",
-            "WHATEVER",
-        ] {
+        for code in ["OOM", "NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGTYPE"] {
             assert_eq!(classify(server(code)).applied, Applied::No, "{code}");
         }
+    }
+
+    #[test]
+    fn an_error_that_a_proxy_may_have_made_means_that_nobody_knows() {
+        assert_eq!(classify(server("UPSTREAM")).applied, Applied::Unknown);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 -- KEYS: the lock. Answers {value, pttl}, or nothing.
-local held = redis.call('GET', KEYS[1])
+local held = redis.pcall('GET', KEYS[1])
+if type(held) == 'table' then
+  return held
+end
 if held then
   return {held, redis.call('PTTL', KEYS[1])}
 end

@@ -18,7 +18,7 @@ use ::url::Url;
 use tokio::runtime::Handle;
 
 use self::connection::Connection;
-use self::script::{ACQUIRE, FORCE_RELEASE, INSPECT, RELEASE, RENEW};
+use self::script::{ACQUIRE, INSPECT, RELEASE, RENEW};
 use self::wakeups::Wakeups;
 use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
 use crate::LockError;
@@ -61,8 +61,8 @@ fn millis(duration: Duration) -> u64 {
 impl Backend for RedisBackend {
     fn check(&self, within: Duration) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async move {
-            let ping = ::redis::cmd("PING");
-            match self.connection.send(&ping, within).await {
+            // Not PING: what we ask here is something that a user with the least permissions may ask.
+            match self.connection.run(INSPECT.keys(1).arg(FENCE_COUNTER), within).await {
                 Ok(_) => Ok(()),
                 Err(failure) => Err(info::connect_error(failure, self.connection.client())),
             }
@@ -142,12 +142,25 @@ impl Backend for RedisBackend {
 
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
-            let call = || FORCE_RELEASE.keys(1).arg(name).arg(channel(name));
-            match self.connection.run_twice(call, within).await? {
-                Value::Int(count) => Ok(count > 0),
+            // First who holds it, then that hold only: the deletion may be sent twice, and must not hit the next one.
+            let holder = self
+                .connection
+                .run_twice(|| INSPECT.keys(1).arg(name), within / 2)
+                .await?;
+            let Some(value) = answer::raw_value(&holder)? else {
+                return Ok(false);
+            };
+            let release = || RELEASE.keys(1).arg(name).arg(value).arg(0).arg(channel(name));
+            match self.connection.run_twice(release, within / 2).await? {
+                // Done, gone in the meantime, or released and taken again: that hold is over.
+                Value::Int(_) => Ok(true),
                 other => Err(answer::unexpected(&other)),
             }
         })
+    }
+
+    fn route(&self) -> u64 {
+        self.connection.number()
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

@@ -12,10 +12,6 @@ pub(super) static RELEASE: LuaScript =
     LuaScript::new(|| Script::new(include_str!("release.lua")), include_str!("release.lua"));
 pub(super) static INSPECT: LuaScript =
     LuaScript::new(|| Script::new(include_str!("inspect.lua")), include_str!("inspect.lua"));
-pub(super) static FORCE_RELEASE: LuaScript = LuaScript::new(
-    || Script::new(include_str!("force_release.lua")),
-    include_str!("force_release.lua"),
-);
 
 /// A script's text, and its hash, found once.
 pub(super) struct LuaScript {

@@ -13,14 +13,15 @@ use redis::Client;
 use redis::aio::{PubSub, PubSubSink};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{BoxFuture, Wakeup};
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long to wait before the next connection, when one broke.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait before the next connection when one broke; doubled while they do no good.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Wakeups {
     client: Client,
@@ -67,7 +68,10 @@ impl Wakeups {
             armed: channel.armed.subscribe(),
             name,
         };
-        if std::mem::replace(&mut channels.listening, true) {
+        let listens = std::mem::replace(&mut channels.listening, true);
+        // Before anything is started: on a runtime that has ended, a task is dropped at once, and asks for the mutex.
+        drop(channels);
+        if listens {
             wakeups.changed.notify_one();
         } else {
             let listening = Listening {
@@ -76,7 +80,6 @@ impl Wakeups {
             };
             runtime.spawn(listen(listening));
         }
-        drop(channels);
         Box::new(waiter)
     }
 
@@ -91,23 +94,27 @@ impl Wakeups {
         }
     }
 
-    /// Nobody can be sure of anything: all look for themselves.
-    fn disarm_and_wake_all(&self) {
+    /// Nobody can be sure of anything: all look for themselves, now and when they are heard again.
+    fn disarm_all(&self) {
         for channel in self.channels().by_name.values() {
-            channel.armed.send_replace(false);
-            channel.notify.notify_waiters();
+            set(&channel.armed, false);
         }
     }
 
     fn arm(&self, name: &str) {
         if let Some(channel) = self.channels().by_name.get(name) {
-            channel.armed.send_replace(true);
+            set(&channel.armed, true);
         }
     }
 
     fn names(&self) -> HashSet<String> {
         self.channels().by_name.keys().cloned().collect()
     }
+}
+
+/// Tells the waiters only what is new to them.
+fn set(armed: &watch::Sender<bool>, state: bool) {
+    armed.send_if_modified(|armed| std::mem::replace(armed, state) != state);
 }
 
 /// Makes the next waiter start another task, however this one ends.
@@ -121,7 +128,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         if !self.finished {
             self.wakeups.channels().listening = false;
-            self.wakeups.disarm_and_wake_all();
+            self.wakeups.disarm_all();
         }
     }
 }
@@ -129,13 +136,15 @@ impl Drop for Listening {
 /// Connects while somebody waits.
 async fn listen(mut listening: Listening) {
     let wakeups = Arc::clone(&listening.wakeups);
+    let mut pause = PAUSE;
     loop {
+        let started = Instant::now();
         match timeout(ANSWER, wakeups.client.get_async_pubsub()).await {
             Ok(Ok(connection)) => serve(&wakeups, connection).await,
             Ok(Err(error)) => tracing::debug!(%error, "no subscription connection; waiters go by their timers"),
             Err(_) => tracing::debug!("no subscription connection in time; waiters go by their timers"),
         }
-        wakeups.disarm_and_wake_all();
+        wakeups.disarm_all();
         {
             let mut channels = wakeups.channels();
             if channels.by_name.is_empty() {
@@ -145,7 +154,13 @@ async fn listen(mut listening: Listening) {
                 return;
             }
         }
-        sleep(PAUSE).await;
+        let did_good = started.elapsed() > LONGEST_PAUSE;
+        pause = if did_good {
+            PAUSE
+        } else {
+            (pause * 2).min(LONGEST_PAUSE)
+        };
+        sleep(pause).await;
     }
 }
 
@@ -179,8 +194,9 @@ async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut HashS
     let names = wakeups.names();
     for name in subscribed.extract_if(|name| !names.contains(name)) {
         match timeout(ANSWER, sink.unsubscribe(&name)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return false,
+            // A user may be forbidden to unsubscribe: then messages come that nobody waits for.
+            Ok(Ok(()) | Err(_)) => {}
+            Err(_) => return false,
         }
     }
     for name in names {
@@ -220,7 +236,14 @@ impl Wakeup for Waiter {
     }
 
     fn woken(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.notify.notified())
+        Box::pin(async {
+            // A subscription that broke, or is there again, is a wake-up too: a release in between was not heard. The
+            // receiver remembers it even while the waiter is busy with an attempt.
+            tokio::select! {
+                () = self.notify.notified() => {}
+                _ = self.armed.changed() => {}
+            }
+        })
     }
 }
 
