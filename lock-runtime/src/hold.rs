@@ -53,7 +53,7 @@ pub(crate) struct Hold {
 struct Presence {
     /// Until it is lost or ends: the time that bodies are given.
     held: Option<TaskTrackerToken>,
-    /// Until it ends: a lost body is still to be dropped.
+    /// Until its release was begun: a lost body is still to be dropped.
     running: Option<TaskTrackerToken>,
 }
 
@@ -195,10 +195,14 @@ impl Hold {
                 .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
         }
         self.timeline.forget(self);
-        let mut presence = self.presence();
-        presence.held = None;
-        presence.running = None;
+        self.presence().held = None;
         true
+    }
+
+    /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
+    /// between the two would end the lock thread under it.
+    pub(crate) fn release_begun(&self) {
+        self.presence().running = None;
     }
 
     /// When the schedule should look at this hold.

@@ -53,7 +53,9 @@ impl Hold {
             State::Held | State::Ended => None,
         };
         self.telemetry.ended(&self.key, self.held_for(), lost);
-        Some(release::start(Arc::clone(self), lost))
+        let ending = release::start(Arc::clone(self), lost);
+        self.release_begun();
+        Some(ending)
     }
 
     /// How much longer `hold_at_least` keeps the lock taken.
