@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a server, which delays, loses, freezes and cuts.
+//! A TCP proxy in front of a server, which delays, loses, freezes, holds back and cuts.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -25,9 +25,10 @@ pub struct Proxy {
 /// What the proxy's connections look at.
 #[derive(Debug)]
 struct Shared {
-    upstream: SocketAddr,
+    /// Where new connections lead.
+    upstream: Mutex<SocketAddr>,
     rules: Mutex<Rules>,
-    /// Wakes those who wait for a thaw.
+    /// Wakes those who wait for a thaw, or to be let through.
     changed: Notify,
     /// Counts the cuts; every connection ends when it moves. Closed when the proxy is dropped.
     cuts: watch::Sender<u64>,
@@ -49,8 +50,17 @@ struct Rules {
     frozen: bool,
     refusing: bool,
     swallowing: bool,
-    /// The reply to the next request that contains these bytes is lost, and its connection cut.
-    lose_reply_to: Option<Vec<u8>>,
+    /// What clients send on the connections up to this number is held back.
+    held_back: usize,
+    lose_reply_to: Option<Aim>,
+}
+
+/// The reply to the next request that contains these bytes is lost, and its connection cut.
+#[derive(Debug)]
+struct Aim {
+    bytes: Vec<u8>,
+    /// Nothing passes after that request.
+    then_freeze: bool,
 }
 
 impl Proxy {
@@ -58,7 +68,7 @@ impl Proxy {
     #[must_use]
     pub fn to(server: &RedisServer) -> Proxy {
         let shared = Arc::new(Shared {
-            upstream: SocketAddr::from(([127, 0, 0, 1], server.port())),
+            upstream: Mutex::new(address_of(server)),
             rules: Mutex::default(),
             changed: Notify::new(),
             cuts: watch::Sender::new(0),
@@ -117,7 +127,13 @@ impl Proxy {
     /// The server gets the next request that contains `bytes`, for instance the name of a key; the
     /// connection is cut in place of the reply.
     pub fn lose_reply_to(&self, bytes: &str) {
-        self.rules().lose_reply_to = Some(bytes.as_bytes().to_vec());
+        self.aim_at(bytes, false);
+    }
+
+    /// As [`Proxy::lose_reply_to`], and everything is frozen in the same moment, so that what the
+    /// client sends then is under way until [`Proxy::thaw`].
+    pub fn lose_reply_and_freeze(&self, bytes: &str) {
+        self.aim_at(bytes, true);
     }
 
     /// How many replies were thrown away so far.
@@ -173,10 +189,36 @@ impl Proxy {
         self.shared.changed.notify_waiters();
     }
 
+    /// From now on nothing that clients send on the connections of now reaches the server, until
+    /// [`Proxy::let_through`]; replies and new connections pass.
+    pub fn hold_back(&self) {
+        let mut rules = self.rules();
+        rules.held_back = self.connections();
+    }
+
+    /// What was held back reaches the server, in its order, also when its client has given up and
+    /// closed the connection.
+    pub fn let_through(&self) {
+        self.rules().held_back = 0;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// From now on new connections lead to `server`; those of now stay where they are.
+    pub fn lead_to(&self, server: &RedisServer) {
+        *self.shared.upstream.lock().unwrap() = address_of(server);
+    }
+
     /// How many connections were made through this proxy so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    fn aim_at(&self, bytes: &str, then_freeze: bool) {
+        self.rules().lose_reply_to = Some(Aim {
+            bytes: bytes.as_bytes().to_vec(),
+            then_freeze,
+        });
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
@@ -196,12 +238,21 @@ impl Shared {
     }
 
     async fn until_thawed(&self) {
+        self.until(|rules| !rules.frozen).await;
+    }
+
+    /// Waits until what came on the connection of this number may pass to the server.
+    async fn until_let_through(&self, number: usize) {
+        self.until(|rules| !rules.frozen && number > rules.held_back).await;
+    }
+
+    async fn until(&self, passes: impl Fn(&Rules) -> bool) {
         loop {
-            // Registered before the look, so that a thaw in between is not missed.
+            // Registered before the look, so that a change in between is not missed.
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if !self.rules().frozen {
+            if passes(&self.rules()) {
                 return;
             }
             changed.await;
@@ -211,15 +262,14 @@ impl Shared {
     /// Whether this request is the one whose reply is to be lost; true once.
     fn takes_aim_at(&self, request: &[u8]) -> bool {
         let mut rules = self.rules();
-        let hit = rules
-            .lose_reply_to
-            .as_ref()
-            .is_some_and(|bytes| contains(request, bytes));
-        if hit {
-            rules.lose_reply_to = None;
-        }
-        hit
+        let aim = rules.lose_reply_to.take_if(|aim| contains(request, &aim.bytes));
+        rules.frozen |= aim.as_ref().is_some_and(|aim| aim.then_freeze);
+        aim.is_some()
     }
+}
+
+fn address_of(server: &RedisServer) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], server.port()))
 }
 
 fn contains(request: &[u8], bytes: &[u8]) -> bool {
@@ -240,43 +290,54 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let is_open = Arc::new(());
         shared.open.lock().unwrap().push(Arc::downgrade(&is_open));
         let mut cuts = shared.cuts.subscribe();
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
         drop(rules);
-        shared.accepted.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
             tokio::select! {
                 _ = cuts.changed() => {}
-                () = connection(client, &shared) => {}
+                () = connection(client, number, &shared) => {}
             }
             drop(is_open);
         });
     }
 }
 
+/// What the two directions of a connection share.
+struct Link {
+    /// Connections are counted from 1.
+    number: usize,
+    lose_next_reply: AtomicBool,
+}
+
 /// Ends when either side does; both are closed then.
-async fn connection(client: TcpStream, shared: &Shared) {
-    let Ok(server) = TcpStream::connect(shared.upstream).await else {
+async fn connection(client: TcpStream, number: usize, shared: &Shared) {
+    let upstream = *shared.upstream.lock().unwrap();
+    let Ok(server) = TcpStream::connect(upstream).await else {
         return;
     };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let lose_next_reply = AtomicBool::new(false);
+    let link = Link {
+        number,
+        lose_next_reply: AtomicBool::new(false),
+    };
     tokio::select! {
-        () = requests(from_client, to_server, &lose_next_reply, shared) => {}
-        () = replies(from_server, to_client, &lose_next_reply, shared) => {}
+        () = requests(from_client, to_server, &link, shared) => {}
+        () = replies(from_server, to_client, &link, shared) => {}
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_reply: &AtomicBool, shared: &Shared) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let request = &buffer[..length];
         shared.requests.lock().unwrap().push(request.to_vec());
-        shared.until_thawed().await;
+        shared.until_let_through(link.number).await;
         if shared.takes_aim_at(request) {
-            lose_next_reply.store(true, Ordering::SeqCst);
+            link.lose_next_reply.store(true, Ordering::SeqCst);
         }
         if to.write_all(request).await.is_err() {
             return;
@@ -284,7 +345,7 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_rep
     }
 }
 
-async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_reply: &AtomicBool, shared: &Shared) {
+async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
     // What is on its way to the client, and when it arrives.
     let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
@@ -297,7 +358,7 @@ async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lose_next_repl
                     let rules = shared.rules();
                     (rules.delay, rules.swallowing)
                 };
-                if lose_next_reply.load(Ordering::SeqCst) {
+                if link.lose_next_reply.load(Ordering::SeqCst) {
                     shared.lost.fetch_add(1, Ordering::SeqCst);
                     return;
                 }

@@ -29,9 +29,7 @@ pub(crate) fn find(shell: &Shell) -> Server {
     if find_program("apt-get").is_none() {
         return Server::Missing;
     }
-    let root = shell
-        .read(shell.command("id").arg("-u"))
-        .is_ok_and(|id| id.trim() == "0");
+    let root = shell.succeeds(shell.command("sh").args(["-c", r#"[ "$(id -u)" = 0 ]"#]));
     if root {
         return Server::Install(&[]);
     }

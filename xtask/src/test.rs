@@ -22,7 +22,12 @@ pub(crate) fn run(shell: &Shell) -> Result<()> {
     let start = Instant::now();
     let mut summary = Summary::default();
     let arguments = ["test", "--workspace", "--no-fail-fast"];
-    let ended = shell.run_and_look(&mut shell.cargo(arguments), |line| summary.look(line));
+    let mut command = shell.cargo(arguments);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // The tests mostly wait, for a ttl or for a server.
+        command.env("RUST_TEST_THREADS", "4");
+    }
+    let ended = shell.run_and_look(&mut command, |line| summary.look(line));
     println!("\n{summary}, after {:.0?}", start.elapsed());
     ended
 }

@@ -155,6 +155,32 @@ async fn a_lost_body_is_not_polled_again() {
 }
 
 #[tokio::test]
+async fn a_body_that_could_go_on_after_the_loss_is_not_polled_again() {
+    #[distributed_lock(key = "job", ttl = "300ms", renew = false, manager = locks)]
+    async fn waits(locks: &LockManager, gate: &Gate, log: &Log) -> Result<(), LockError> {
+        gate.pass().await;
+        log.say("polled after the loss");
+        Ok(())
+    }
+    each_backend(async |fixture: Fixture| {
+        let (gate, log) = (Gate::default(), Log::default());
+        let blocks_the_thread = async {
+            gate.entered().await;
+            let begun = Instant::now();
+            while begun.elapsed() < ms(400) {
+                std::thread::sleep(ms(5));
+            }
+            gate.open();
+        };
+        let (lost, ()) = tokio::join!(waits(fixture.manager(), &gate, &log), blocks_the_thread);
+        let error = lost.unwrap_err();
+        assert_eq!(error.lost_reason(), Some(LostReason::Expired), "{error:?}");
+        assert_eq!(log.lines(), [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_body_that_ends_after_its_lease_is_over_was_lost() {
     #[distributed_lock(key = "job", ttl = "300ms", renew = false, manager = locks)]
     async fn ends_late(locks: &LockManager) -> Result<(), LockError> {

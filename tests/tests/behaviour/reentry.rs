@@ -302,6 +302,39 @@ async fn a_loss_ends_every_level_and_is_seen_by_the_outermost() {
 }
 
 #[tokio::test]
+async fn a_nested_call_cannot_join_a_hold_that_is_lost() {
+    #[distributed_lock(key = "job", ttl = "20s", renew = "100ms", on_lost = "continue", manager = locks)]
+    async fn outer(locks: &LockManager, others: &LockManager) -> Result<(), LockError> {
+        assert!(others.force_release("job").await?);
+        soon("the loss is noticed", lease_here().lost()).await;
+        let error = joins(locks).await.unwrap_err();
+        assert!(error.is_lost(), "{error:?}");
+        assert_eq!(error.key().unwrap().as_str(), "job");
+        Ok(())
+    }
+    each_backend(async |fixture: Fixture| {
+        outer(fixture.manager(), fixture.another_manager()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_nested_guard_cannot_join_a_hold_that_is_lost() {
+    each_backend(async |fixture: Fixture| {
+        let (locks, others) = (fixture.manager(), fixture.another_manager());
+        let outer = locks.lock("job").ttl(ms(20_000)).renew_every(ms(100));
+        let body = async {
+            assert!(others.force_release("job").await.unwrap());
+            soon("the loss is noticed", lease_here().lost()).await;
+            locks.lock("job").reentrant().acquire().await.map(drop)
+        };
+        let error = outer.continue_when_lost().run(body).await.unwrap().unwrap_err();
+        assert!(error.is_lost(), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_nested_guard_that_outlives_the_body_does_not_keep_the_lock_for_ever() {
     each_backend(async |fixture: Fixture| {
         let (locks, others) = (fixture.manager(), fixture.another_manager());

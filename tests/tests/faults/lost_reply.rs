@@ -4,31 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lock_runtime::LockManager;
-use lock_tests::{Proxy, RedisServer, eventually};
+use lock_tests::{RedisServer, eventually};
 
-use crate::support::{ANSWER, LATE, LONG, Policy, SOON, full, until_renewed, within};
-
-/// A server, a proxy in front of it, and a manager on the proxy that has used its connection.
-async fn behind_proxy() -> (RedisServer, Proxy, LockManager) {
-    let server = RedisServer::start();
-    let proxy = Proxy::to(&server);
-    let manager = LockManager::builder()
-        .url(proxy.url())
-        .owner("ours")
-        .connect()
-        .await
-        .unwrap();
-    // Scripts are loaded and connections open, so that the next request is the one meant.
-    manager
-        .lock("warm-up")
-        .acquire()
-        .await
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
-    (server, proxy, manager)
-}
+use crate::support::{ANSWER, LATE, LONG, Policy, SOON, behind_proxy, full, until_renewed, within};
 
 async fn is_free_soon(server: &RedisServer, key: &str) {
     let key = full(key);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use lock_runtime::LockManager;
+use lock_runtime::{LockError, LockGuard, LockManager};
 use lock_tests::{Proxy, RedisServer, eventually};
 
-use crate::support::{ANSWER, LATE, LONG, SOON, redis, until_renewed, within};
+use crate::support::{ANSWER, LATE, LONG, SOON, redis, until_renewed, until_subscribed, within};
 
 async fn works(manager: &LockManager) {
     within(SOON, "acquire", manager.lock("job").try_acquire())
@@ -205,4 +205,41 @@ async fn a_waiter_gets_the_lock_that_a_restart_freed() {
         // It may have met the server while it was down.
         Err(error) => assert!(error.is_unavailable(), "{error:?}"),
     }
+}
+
+/// Waits for the lock "job" with re-checks so rare that only a wake-up can be meant.
+fn waits_for_a_wake_up(manager: LockManager) -> tokio::task::JoinHandle<Result<LockGuard, LockError>> {
+    let (min, max) = (Duration::from_secs(50), Duration::from_secs(55));
+    let request = manager.lock("job").ttl(LONG).wait(LONG).backoff(min, max);
+    tokio::spawn(request.acquire())
+}
+
+#[tokio::test]
+async fn a_waiter_with_rare_rechecks_whose_command_connection_broke_gets_the_lock_when_it_is_released() {
+    let (server, manager) = redis().await;
+    server.cli(&["ACL", "SETUSER", "waiter", "on", "nopass", "~*", "&*", "+@all"]);
+    let another = LockManager::connect(server.url_with("waiter:any@", "")).await.unwrap();
+    let guard = manager.lock("job").ttl(LONG).acquire().await.unwrap();
+    let waiting = waits_for_a_wake_up(another);
+    until_subscribed(&server, "job").await;
+    let killed = server.cli(&["CLIENT", "KILL", "USER", "waiter", "TYPE", "normal"]);
+    assert_eq!(killed, "1", "one connection is for commands");
+    guard.release().await.unwrap();
+    drop(within(ANSWER, "the waiter", waiting).await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn a_waiter_with_rare_rechecks_whose_connections_broke_gets_the_lock_that_was_released_meanwhile() {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(&server);
+    let direct = LockManager::connect(server.url()).await.unwrap();
+    let guard = direct.lock("job").ttl(LONG).acquire().await.unwrap();
+    let waiting = waits_for_a_wake_up(LockManager::connect(proxy.url()).await.unwrap());
+    until_subscribed(&server, "job").await;
+    proxy.refuse(true);
+    proxy.cut();
+    guard.release().await.unwrap();
+    // Nobody heard that. It is found out when the subscription is back.
+    proxy.refuse(false);
+    drop(within(ANSWER * 2, "the waiter", waiting).await.unwrap().unwrap());
 }

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lock_runtime::{LockError, LockGuard, LockManager, LostReason};
-use lock_tests::server::unused_port;
 use lock_tests::{RedisServer, eventually, eventually_blocking};
 
-use crate::support::{ANSWER, LATE, LONG, Policy, SOON, full, redis, until_renewed, within};
+use crate::support::{ANSWER, LATE, LONG, Policy, SOON, full, read_only, redis, until_renewed, within};
 
 /// Every policy answers in time with `is_unavailable()`, and no body runs.
 async fn refuses_every_policy(manager: &LockManager) {
@@ -35,12 +34,6 @@ async fn allows_every_policy(manager: &LockManager) {
 fn out_of_memory(server: &RedisServer) {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(server.try_cli(&["SET", "a", "b"]).unwrap_err().contains("OOM"));
-}
-
-/// Makes it a replica of a master that is not there.
-fn read_only(server: &RedisServer) {
-    server.cli(&["REPLICAOF", "127.0.0.1", &unused_port().to_string()]);
-    server.try_cli(&["SET", "a", "b"]).unwrap_err();
 }
 
 async fn held(manager: &LockManager) -> LockGuard {

@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lock_runtime::{Lease, LockError, LockManager, distributed_lock};
-use lock_tests::{RedisServer, eventually};
+use lock_tests::server::unused_port;
+use lock_tests::{Proxy, RedisServer, eventually};
 
 /// "At once", "within milliseconds": with room for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(2);
@@ -31,6 +32,48 @@ pub(crate) async fn redis() -> (RedisServer, LockManager) {
     let server = RedisServer::start();
     let manager = LockManager::connect(&server.url()).await.unwrap();
     (server, manager)
+}
+
+/// A server, a proxy in front of it, and a manager on the proxy that has used its connection.
+pub(crate) async fn behind_proxy() -> (RedisServer, Proxy, LockManager) {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(&server);
+    let manager = LockManager::builder()
+        .url(proxy.url())
+        .owner("ours")
+        .connect()
+        .await
+        .unwrap();
+    // Scripts are loaded and connections open, so that the next request is the one meant.
+    manager
+        .lock("warm-up")
+        .acquire()
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+    (server, proxy, manager)
+}
+
+/// Makes it a replica of a master that is not there.
+pub(crate) fn read_only(server: &RedisServer) {
+    server.cli(&["REPLICAOF", "127.0.0.1", &unused_port().to_string()]);
+    server.try_cli(&["SET", "a", "b"]).unwrap_err();
+}
+
+/// Waits until somebody who waits for `key` listens for its release.
+pub(crate) async fn until_subscribed(server: &RedisServer, key: &str) {
+    let channel = wakeup_channel(key);
+    eventually("a waiter has subscribed", LATE, async || {
+        server.cli(&["PUBSUB", "NUMSUB", &channel]).ends_with("\n1")
+    })
+    .await;
+}
+
+/// The channel of those who wait for `key`.
+pub(crate) fn wakeup_channel(key: &str) -> String {
+    format!("distributed-lock:free:{}", full(key))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

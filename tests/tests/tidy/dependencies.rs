@@ -56,13 +56,16 @@ fn no_dependency_needs_a_newer_rust_than_we_promise() {
         packages.len()
     );
     let newer = packages.iter().filter(|package| needs(package) > ours);
+    let word = |package: &Value, name| package[name].as_str().unwrap().to_owned();
     let finding = |package: &Value| {
-        format!(
-            "{} {} needs {}",
-            package["name"], package["version"], package["rust_version"]
-        )
+        ["name", "version", "rust_version"]
+            .map(|name| word(package, name))
+            .join(" ")
     };
-    assert_none("rust-version in the root Cargo.toml is lower", newer.map(finding));
+    assert_none(
+        "needs a newer Rust than the root Cargo.toml promises (name, version, Rust)",
+        newer.map(finding),
+    );
 }
 
 #[test]
