@@ -88,7 +88,7 @@ impl Fixture {
 
 /// Runs `test` on the in-process backend and on Redis, one after the other, each fresh.
 ///
-/// ```ignore
+/// ```text
 /// #[tokio::test]
 /// async fn a_held_lock_is_refused() {
 ///     each_backend(async |fixture| {

@@ -10,7 +10,7 @@ const STEP: Duration = Duration::from_millis(5);
 /// The deadline is the wall clock's, whatever tokio's clock does. The last look happens after the
 /// deadline, so that a machine that stood still gets one.
 ///
-/// ```ignore
+/// ```text
 /// eventually("the lock is free", SECOND, async || manager.inspect("job").await.unwrap().is_none()).await;
 /// ```
 pub async fn eventually(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> bool) {

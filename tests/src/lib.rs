@@ -3,6 +3,16 @@
 //!
 //! Nothing here installs anything or leaves anything behind: servers live in a temporary folder,
 //! listen on the loopback address only, and die with the test process however that ends.
+//!
+//! One function shape cannot stand among the tests, because the workspace forbids it; here it compiles:
+//!
+//! ```
+//! #[lock_runtime::distributed_lock(key = "shape")]
+//! async unsafe fn not_safe(byte: *const u8) -> Result<u8, lock_runtime::LockError> {
+//!     // SAFETY: never called.
+//!     Ok(unsafe { *byte })
+//! }
+//! ```
 
 #![allow(
     clippy::unwrap_used,

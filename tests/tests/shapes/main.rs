@@ -7,6 +7,16 @@ mod body;
 mod compensation;
 mod double;
 mod drop_order;
+#[path = "../ui/ok/every_option.rs"]
+#[allow(
+    dead_code,
+    let_underscore_drop,
+    clippy::let_underscore_future,
+    reason = "it has a `main` of its own, for `cargo xtask expand`"
+)]
+mod every_option;
+#[path = "../ui/ok/every_shape.rs"]
+mod every_shape;
 mod future_size;
 mod hygiene;
 mod options;

@@ -157,3 +157,8 @@ fn main() {
     let _ = (something_with_a_manager(&Locks(locks.clone())), a_new_manager());
     let _ = Shop { id: 1, locks }.the_manager_in_self();
 }
+
+#[test]
+fn every_option_makes_a_future() {
+    main();
+}

@@ -1,9 +1,21 @@
 //! Functions of every shape, under lints that would blame the expansion. What they do when they run is
 //! tested in `tests/shapes`.
 
-#![deny(warnings, unused_qualifications, single_use_lifetimes, let_underscore_drop, unreachable_pub)]
+#![deny(
+    warnings,
+    unused_qualifications,
+    single_use_lifetimes,
+    let_underscore_drop,
+    unreachable_pub
+)]
 #![forbid(unsafe_op_in_unsafe_fn)]
-#![allow(dead_code, unused_variables, async_fn_in_trait)]
+#![allow(
+    clippy::non_minimal_cfg,
+    clippy::too_many_arguments,
+    dead_code,
+    unused_variables,
+    async_fn_in_trait
+)]
 
 use lock_runtime::{LockError, distributed_lock};
 use std::fmt::{Debug, Display};
@@ -29,12 +41,6 @@ async fn elided(text: &str) -> Answer<&str> {
 async fn opaque(list: &[impl Debug + Sync], each: impl Fn() + Send) -> Answer<impl Debug> {
     each();
     Ok(1)
-}
-
-#[distributed_lock(key = "shape")]
-async unsafe fn not_safe(pointer: *const u8) -> Answer<u8> {
-    // SAFETY: never called.
-    Ok(unsafe { *pointer })
 }
 
 #[distributed_lock(key = "shape")]
@@ -166,7 +172,11 @@ async fn twice() -> Answer<()> {
 
 #[distributed_lock(key = "shape:<n>")]
 async fn recursive(n: u8) -> Answer<u8> {
-    if n == 0 { Ok(0) } else { Box::pin(recursive(n - 1)).await }
+    if n == 0 {
+        Ok(0)
+    } else {
+        Box::pin(recursive(n - 1)).await
+    }
 }
 
 fn main() {}
