@@ -26,12 +26,15 @@ mod send_sync;
 mod signatures;
 
 use lock_runtime::LockManager;
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 
-/// Runs a future to its end, with an in-process manager installed.
+/// Runs a future to its end, with an in-process manager installed: one at a time, because there is one such manager and
+/// two tests may lock the same key.
 fn run<T>(future: impl Future<Output = T>) -> T {
     static INSTALLED: Once = Once::new();
+    static ALONE: Mutex<()> = Mutex::new(());
     INSTALLED.call_once(|| LockManager::in_memory().install().expect("nobody else installs one"));
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
