@@ -117,6 +117,7 @@ struct Attempts {
 
 impl Attempts {
     fn new(shared: Arc<Shared>, timeline: Arc<Timeline>, key: Key, claim: Claim, terms: Terms) -> Self {
+        let redact_keys = shared.redact_keys;
         Self {
             started: timeline.clock.now(),
             _under_way: shared.held.token(),
@@ -126,7 +127,7 @@ impl Attempts {
             key,
             claim,
             terms,
-            telemetry: Telemetry::here(),
+            telemetry: Telemetry::here(redact_keys),
             pending: None,
             unknown: false,
         }
@@ -160,12 +161,17 @@ impl Attempts {
             }
             // A shutdown interrupts the wait. Nothing is under way in it, so nothing is lost with the other branch.
             tokio::select! {
-                () = waiting.before_next(&denied, over) => {}
+                biased;
                 () = closing.cancelled() => return Err(self.error(Denied::ShutDown)),
+                () = waiting.before_next(&denied, over) => {}
             }
             if clock.now() >= backend_over {
                 // No time is left for an answer.
                 return Err(self.error(denied));
+            }
+            if self.shared.backend.is_quorum() {
+                // The last attempt is being taken back, and that must not hit the next one.
+                self.claim = claim(&self.shared, self.claim.name.clone());
             }
         }
     }
@@ -193,7 +199,8 @@ impl Attempts {
             }
             Err(failure) => {
                 self.pending = None;
-                self.unknown |= failure.applied == Applied::Unknown;
+                // A majority takes its failed attempts back by itself.
+                self.unknown |= failure.applied == Applied::Unknown && !self.shared.backend.is_quorum();
                 Err(Denied::Failed(failure))
             }
         }
@@ -311,6 +318,7 @@ impl Waiting {
             // does not begin soon, the re-checks do without it.
             let armed = tokio::time::timeout(ANSWER / 2, wakeup.armed());
             tokio::select! {
+                biased;
                 _ = armed => {}
                 () = clock.sleep_until(over) => {}
             }
@@ -325,6 +333,7 @@ impl Waiting {
         }
         // A wake-up only leads to a try, so it does not matter which branch wins.
         tokio::select! {
+            biased;
             () = wakeup.woken() => {}
             () = clock.sleep_until(next) => {}
         }

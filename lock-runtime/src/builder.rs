@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::instrument::WithSubscriber;
+
 use crate::manager::Shared;
+#[cfg(feature = "simulation")]
+use crate::network::Network;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, MAX_DURATION, check_ttl};
-use crate::{Key, LockError, LockManager, url};
+use crate::url::{self, Address, Settings};
+use crate::{Key, LockError, LockManager, Tls};
 
 /// How long [`LockManagerBuilder::connect`] waits for the backend; the contract allows 5 s.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -14,7 +19,9 @@ const CONNECT: Duration = Duration::from_secs(4);
 #[must_use = "a builder does nothing before it connects"]
 #[derive(Clone)]
 pub struct LockManagerBuilder {
-    url: Option<String>,
+    address: Option<Address>,
+    settings: Settings,
+    redact_keys: bool,
     namespace: String,
     owner: Option<String>,
     default_ttl: Duration,
@@ -24,7 +31,9 @@ pub struct LockManagerBuilder {
 impl Default for LockManagerBuilder {
     fn default() -> Self {
         Self {
-            url: None,
+            address: None,
+            settings: Settings::default(),
+            redact_keys: false,
             namespace: "lock:".to_owned(),
             owner: None,
             default_ttl: DEFAULT_TTL,
@@ -46,9 +55,48 @@ impl std::fmt::Debug for LockManagerBuilder {
 }
 
 impl LockManagerBuilder {
-    /// Where the locks are kept. Required.
+    /// Where the locks are kept. Required, unless there is [`redlock`](Self::redlock).
     pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.url = Some(url.into());
+        self.address = Some(Address::Url(url.into()));
+        self
+    }
+
+    /// Keeps the locks on a majority of these independent servers, each a `redis://`, `rediss://` or `unix://` URL: what
+    /// `redlock://host:port,host:port,host:port` says in short. Instead of [`url`](Self::url).
+    pub fn redlock<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
+        self.address = Some(Address::Redlock(urls.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// A lease counts only after so many replicas have confirmed that they have it too (`WAIT`); otherwise it is taken
+    /// back, and the error is [`LockError::Unavailable`]. 0 unless set.
+    ///
+    /// This narrows the window in which a failover forgets a lock; it does not close it: a replica without the lock may
+    /// still be promoted. Guard what matters with the [fence](crate::Fence). Not with `memory://`, nor with independent
+    /// servers, which have no replicas that count.
+    pub fn min_replicas(mut self, replicas: usize) -> Self {
+        self.settings.min_replicas = replicas;
+        self
+    }
+
+    /// The certificates for `rediss://`, where the system's do not do.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// Writes a hash instead of the key in spans and events, the same one for the same key as long as the process runs.
+    /// Errors still name the key: they go to the caller, who has it. Off unless set.
+    pub fn redact_keys(mut self, redact: bool) -> Self {
+        self.redact_keys = redact;
+        self
+    }
+
+    /// Connects through a simulated network, and lives on the caller's runtime, by its clock.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    pub fn network(mut self, network: Arc<dyn Network>) -> Self {
+        self.settings.network = Some(network);
         self
     }
 
@@ -101,20 +149,30 @@ impl LockManagerBuilder {
                 "a label has at most 256 bytes and no control characters",
             ));
         }
-        let Some(text) = self.url else {
+        let Some(address) = self.address else {
             return Err(invalid(
                 "url",
                 "it is missing; write `.url(\"redis://127.0.0.1:6379\")`",
             ));
         };
-        let backend = url::open(&text)?;
-        let shared = Shared::new(backend, self.namespace, owner, self.default_ttl, self.default_wait);
+        let backend = url::open(&address, &self.settings)?;
+        let shared = Shared::new(
+            backend,
+            self.namespace,
+            owner,
+            self.default_ttl,
+            self.default_wait,
+            self.redact_keys,
+            self.settings.network.is_some(),
+        );
         let manager = LockManager(Arc::new(shared));
         if !manager.0.backend.is_local() {
             let backend = Arc::clone(&manager.0.backend);
             let timeline = manager.0.timeline(&Key::from(""))?;
             // On the lock thread, because the connection lives where it was made.
-            let check = timeline.spawn(async move { backend.check(CONNECT).await });
+            let check = async move { backend.check(CONNECT).await };
+            // What it has to say is for the caller's subscriber.
+            let check = timeline.spawn(check.with_current_subscriber());
             match check.await {
                 Ok(answer) => answer?,
                 Err(error) => {

@@ -231,6 +231,13 @@ impl Hold {
         Due::Renewal
     }
 
+    /// Plans the next renewal for now, unless it is never renewed.
+    pub(crate) fn hurry(&self, now: Moment) {
+        if self.terms.renew_every.is_some() {
+            self.next_renewal.fetch_min(now.as_nanos(), Ordering::AcqRel);
+        }
+    }
+
     /// How long to wait for the answer to a renewal: a second chance must fit before the deadline.
     pub(crate) fn patience(&self) -> Duration {
         const LONGEST: Duration = Duration::from_secs(1);

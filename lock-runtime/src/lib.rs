@@ -75,6 +75,7 @@ mod holder;
 mod key;
 mod lease;
 mod manager;
+mod network;
 mod outcome;
 mod ownership;
 mod release;
@@ -88,6 +89,7 @@ mod template;
 mod terms;
 mod thread;
 mod timeline;
+mod tls;
 mod url;
 
 pub use builder::LockManagerBuilder;
@@ -103,6 +105,14 @@ pub use manager::LockManager;
 pub use outcome::Skipped;
 pub use request::LockRequest;
 pub use scope::current;
+pub use tls::Tls;
+
+/// A network that a test simulates: deterministic, with the real client in it.
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation {
+    pub use crate::network::{Connecting, Network, Stream};
+}
 
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]

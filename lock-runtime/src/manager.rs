@@ -44,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) owner: String,
     pub(crate) default_ttl: Duration,
     pub(crate) default_wait: Duration,
+    /// Spans and events have a hash for the key.
+    pub(crate) redact_keys: bool,
+    /// The network is, and so the whole manager lives on the runtime and by the clock of its callers.
+    simulated: bool,
     /// Cancelled when the shutdown begins.
     pub(crate) closing: CancellationToken,
     /// Has a token for each attempt at a hold, and for each hold until it is lost or ends.
@@ -54,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) releases: TaskTracker,
     /// Started with the first hold that needs it.
     real: OnceLock<Arc<Timeline>>,
-    /// For the in-process backend: one for each runtime whose clock is paused. A std mutex, never held across an
+    /// For the in-process backend and a simulated network: one for each runtime whose clock is paused. A std mutex, never held across an
     /// await.
     paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
 }
@@ -75,6 +79,8 @@ impl LockManager {
             crate::builder::default_owner(),
             DEFAULT_TTL,
             DEFAULT_WAIT,
+            false,
+            false,
         )))
     }
 
@@ -203,8 +209,12 @@ impl Shared {
         owner: String,
         default_ttl: Duration,
         default_wait: Duration,
+        redact_keys: bool,
+        simulated: bool,
     ) -> Self {
         Self {
+            redact_keys,
+            simulated,
             backend,
             namespace,
             owner,
@@ -236,8 +246,7 @@ impl Shared {
 
     /// The timeline that the caller's holds live by.
     pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        if self.backend.is_local()
-            && Clock::here() == Clock::Paused
+        if (self.simulated || (self.backend.is_local() && Clock::here() == Clock::Paused))
             && let Ok(runtime) = Handle::try_current()
         {
             let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);

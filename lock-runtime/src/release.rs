@@ -33,7 +33,9 @@ const LATE: Duration = Duration::from_secs(10);
 
 /// Starts the release of a hold that has ended.
 pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
-    if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost {
+    if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
+        && !hold.shared.backend.is_quorum()
+    {
         clear_up_late_acquires(&hold);
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
@@ -195,7 +197,7 @@ async fn pause(timeline: &Timeline, length: Duration) {
 }
 
 /// 50 ms, doubling up to 1 s, without end.
-fn pauses() -> impl Iterator<Item = Duration> + Send {
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
     use backon::BackoffBuilder;
     backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(50))

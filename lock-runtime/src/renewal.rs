@@ -1,8 +1,10 @@
 //! The heartbeat: renews what is due, in batches, and declares lost what is over.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::backend::{Backend, Claim};
 use crate::clock::Clock;
@@ -35,10 +37,11 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
         hold.renewal_over();
         schedule.update(&hold);
     }
+    let mut disturbances = backend.disturbances();
     while !schedule.is_stopped() {
         let now = clock.now();
         // By patience, in powers of two: a short lease must not cut the time of long ones.
-        let mut batches: HashMap<u32, Asked> = HashMap::new();
+        let mut batches: BTreeMap<u32, Asked> = BTreeMap::new();
         for hold in schedule.take_due(now) {
             if hold.due(now) == Due::Renewal {
                 let patience = hold.patience().as_millis().max(1).ilog2();
@@ -56,12 +59,25 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
             tokio::spawn(renew(batch, clock, Arc::clone(&backend)));
         }
         let next = schedule.next_look();
-        // Both branches only wake the loop, which looks at everything again: nothing is lost with the other one.
+        // Every branch only wakes the loop, which looks at everything again: nothing is lost with the others.
         tokio::select! {
-            () = clock.sleep_until(next) => {}
+            biased;
+            () = disturbed(&mut disturbances) => schedule.hurry(clock.now()),
             () = schedule.changed() => {}
+            () = clock.sleep_until(next) => {}
         }
     }
+}
+
+/// Resolves when the backend may have lost what it had. Cancel safe.
+async fn disturbed(disturbances: &mut Option<watch::Receiver<u64>>) {
+    if let Some(count) = disturbances
+        && count.changed().await.is_ok()
+    {
+        return;
+    }
+    // The backend is gone, or has nothing to tell.
+    std::future::pending().await
 }
 
 async fn renew(asked: Asked, clock: Clock, backend: Arc<dyn Backend>) {

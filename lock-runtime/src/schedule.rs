@@ -1,6 +1,6 @@
 //! One timer for all holds of a timeline: who is to be renewed, or is lost, at which moment.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,7 @@ pub(crate) struct Schedule {
 
 struct State {
     /// All holds, with the moment under which they stand in `order`; `NEVER`: not there.
-    holds: HashMap<HoldId, (Moment, Arc<Hold>)>,
+    holds: BTreeMap<HoldId, (Moment, Arc<Hold>)>,
     order: BTreeSet<(Moment, HoldId)>,
     /// When the driver looks again by itself. Not moved when a hold ends, so that short holds wake nobody.
     next_look: Moment,
@@ -33,7 +33,7 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            holds: HashMap::new(),
+            holds: BTreeMap::new(),
             order: BTreeSet::new(),
             next_look: Moment::NEVER,
             driven: false,
@@ -79,6 +79,14 @@ impl Schedule {
     /// Every hold that has not ended.
     pub(crate) fn holds(&self) -> Vec<Arc<Hold>> {
         self.state().holds.values().map(|(_, hold)| Arc::clone(hold)).collect()
+    }
+
+    /// Every hold is to be renewed at once: what the backend has stored may be gone.
+    pub(crate) fn hurry(&self, now: Moment) {
+        for hold in self.holds() {
+            hold.hurry(now);
+            self.update(&hold);
+        }
     }
 
     /// Takes out what is due at `now`.

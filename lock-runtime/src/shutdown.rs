@@ -48,7 +48,11 @@ async fn end(shared: Arc<Shared>, grace: Duration) {
             drop(hold.release());
         }
     }
-    let _ = timeout(RELEASE, shared.releases.wait()).await;
+    let _ = timeout(RELEASE, async {
+        shared.releases.wait().await;
+        shared.backend.settle().await;
+    })
+    .await;
 }
 
 fn tell_all(shared: &Shared) {

@@ -2,6 +2,9 @@
 //!
 //! Much of it happens on the lock thread, so the subscriber of the call's own thread is carried along.
 
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tracing::dispatcher::{self, Dispatch};
@@ -14,14 +17,17 @@ use crate::{Fence, Key, LostReason};
 pub(crate) struct Telemetry {
     dispatch: Dispatch,
     span: Span,
+    /// Keys are shown as hashes.
+    redact: bool,
 }
 
 impl Telemetry {
     /// Of the current thread, with the current span as the parent of what follows.
-    pub(crate) fn here() -> Self {
+    pub(crate) fn here(redact: bool) -> Self {
         Self {
             dispatch: dispatcher::get_default(Dispatch::clone),
             span: Span::current(),
+            redact,
         }
     }
 
@@ -31,19 +37,20 @@ impl Telemetry {
             let span = info_span!(
                 parent: &self.span,
                 "distributed_lock",
-                key = %key,
+                key = %self.shown(key),
                 owner,
                 fence = fence.get(),
                 waited = ?waited,
                 held = Empty,
                 outcome = Empty,
             );
-            span.in_scope(|| debug!(key = %key, fence = fence.get(), waited = ?waited, "lock acquired"));
+            span.in_scope(|| debug!(key = %self.shown(key), fence = fence.get(), waited = ?waited, "lock acquired"));
             span
         });
         Self {
             dispatch: self.dispatch.clone(),
             span,
+            redact: self.redact,
         }
     }
 
@@ -60,40 +67,44 @@ impl Telemetry {
                 Some(_) => self.span.record("outcome", "lost"),
             };
             self.span.record("held", tracing::field::debug(held));
-            debug!(key = %key, held = ?held, "lock ended");
+            debug!(key = %self.shown(key), held = ?held, "lock ended");
         });
     }
 
     pub(crate) fn lost(&self, key: &Key, fence: Fence, reason: LostReason, held: Duration) {
         self.say(|| {
-            warn!(key = %key, fence = fence.get(), cause = ?reason, held = ?held, "lease lost: {reason}");
+            warn!(key = %self.shown(key), fence = fence.get(), cause = ?reason, held = ?held, "lease lost: {reason}");
         });
     }
 
     pub(crate) fn renewed(&self, key: &Key, fence: Fence) {
-        self.say(|| trace!(key = %key, fence = fence.get(), "lease renewed"));
+        self.say(|| trace!(key = %self.shown(key), fence = fence.get(), "lease renewed"));
     }
 
     pub(crate) fn renewal_late(&self, key: &Key, late: Duration) {
-        self.say(|| warn!(key = %key, late = ?late, "lease renewal is late: the lock thread gets no processor time"));
+        self.say(|| warn!(key = %self.shown(key), late = ?late, "lease renewal is late: the lock thread gets no processor time"));
     }
 
     pub(crate) fn renewal_failed(&self, key: &Key, remaining: Duration, reason: &str) {
         self.say(|| {
-            warn!(key = %key, remaining = ?remaining, reason, "lease renewal failed; it is tried again until the deadline");
+            warn!(key = %self.shown(key), remaining = ?remaining, reason, "lease renewal failed; it is tried again until the deadline");
         });
     }
 
     pub(crate) fn release_failed(&self, key: &Key, reason: &str) {
         self.say(
-            || warn!(key = %key, reason, "lock release failed; it goes on in the background until the ttl is over"),
+            || warn!(key = %self.shown(key), reason, "lock release failed; it goes on in the background until the ttl is over"),
         );
     }
 
     pub(crate) fn released_late(&self, key: &Key) {
         self.say(|| {
-            warn!(key = %key, "the lock was no longer ours when the body had finished; its last writes may have been unprotected");
+            warn!(key = %self.shown(key), "the lock was no longer ours when the body had finished; its last writes may have been unprotected");
         });
+    }
+
+    fn shown<'a>(&self, key: &'a Key) -> Shown<'a> {
+        if self.redact { Shown::Hash(key) } else { Shown::Key(key) }
     }
 
     fn say(&self, event: impl FnOnce()) {
@@ -103,5 +114,22 @@ impl Telemetry {
                 self.span.in_scope(event);
             }
         });
+    }
+}
+
+/// A key in a span or an event.
+enum Shown<'a> {
+    Key(&'a Key),
+    Hash(&'a Key),
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Random in each process: nobody can find out a key by hashing guesses.
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        match self {
+            Self::Key(key) => key.fmt(f),
+            Self::Hash(key) => write!(f, "#{:016x}", HASHER.hash_one(key.as_str())),
+        }
     }
 }

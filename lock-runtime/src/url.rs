@@ -4,30 +4,69 @@ use std::sync::Arc;
 
 use ::url::{ParseError, Url};
 
-use crate::LockError;
 use crate::backend::Backend;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::redis::RedisBackend;
+use crate::backend::redlock::RedlockBackend;
+use crate::network::Network;
+use crate::{LockError, Tls};
 
-const SCHEMES: &str = "`memory://`, `redis://`, `rediss://` or `unix://`";
+const SCHEMES: &str =
+    "`memory://`, `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://` or `redlock://`";
 
-/// Reads `url` and makes its backend, without connecting.
+/// Where the locks are kept, as the user says it.
+#[derive(Clone)]
+pub(crate) enum Address {
+    Url(String),
+    /// Independent servers, a URL for each.
+    Redlock(Vec<String>),
+}
+
+/// What a URL does not say.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) tls: Option<Tls>,
+    pub(crate) min_replicas: usize,
+    /// `None`: the operating system's.
+    pub(crate) network: Option<Arc<dyn Network>>,
+}
+
+/// Reads the address and makes its backend, without connecting.
 ///
 /// # Errors
 ///
-/// [`LockError::InvalidUrl`] with the part that is wrong. No error holds the URL itself: it may have a password.
-pub(crate) fn open(url: &str) -> Result<Arc<dyn Backend>, LockError> {
+/// [`LockError::InvalidUrl`] with the part that is wrong, or [`LockError::InvalidOption`]. No error holds the URL
+/// itself: it may have a password.
+pub(crate) fn open(address: &Address, settings: &Settings) -> Result<Arc<dyn Backend>, LockError> {
+    match address {
+        Address::Url(url) => one(url, settings),
+        Address::Redlock(urls) => {
+            let urls = urls.iter().map(|url| server(url)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(RedlockBackend::new(&urls, settings)?))
+        }
+    }
+}
+
+fn one(url: &str, settings: &Settings) -> Result<Arc<dyn Backend>, LockError> {
     let scheme = match url.split_once("://") {
         Some((scheme, _)) => scheme.to_ascii_lowercase(),
         None => return Err(invalid("scheme", format!("there is none; begin with {SCHEMES}"))),
     };
     match scheme.as_str() {
-        "memory" => memory(&parse(url)?),
-        "redis" | "rediss" | "unix" => Ok(Arc::new(RedisBackend::new(&parse(url)?)?)),
-        "redis+sentinel" | "redis+cluster" | "redlock" => Err(invalid(
-            "scheme",
-            format!("`{scheme}://` is not supported by this version yet; use {SCHEMES}"),
-        )),
+        "memory" => memory(&parse(url)?, settings),
+        "redis" | "rediss" | "unix" => Ok(Arc::new(RedisBackend::single(&parse(url)?, settings)?)),
+        "redis+sentinel" | "rediss+sentinel" => {
+            let (hosts, service) = Hosts::split(url)?.service()?;
+            Ok(Arc::new(RedisBackend::sentinel(&hosts.urls()?, &service, settings)?))
+        }
+        "redis+cluster" | "rediss+cluster" => {
+            let hosts = Hosts::split(url)?;
+            if !matches!(hosts.path.trim_matches('/'), "" | "0") {
+                return Err(invalid("database", "a Redis Cluster has number 0 only; leave it out"));
+            }
+            Ok(Arc::new(RedisBackend::cluster(&hosts.urls()?, settings)?))
+        }
+        "redlock" => Ok(Arc::new(RedlockBackend::new(&Hosts::split(url)?.urls()?, settings)?)),
         _ => Err(invalid("scheme", format!("`{scheme}://` is unknown; use {SCHEMES}"))),
     }
 }
@@ -39,7 +78,98 @@ pub(crate) fn invalid(part: &'static str, reason: impl Into<String>) -> LockErro
     }
 }
 
-fn memory(url: &Url) -> Result<Arc<dyn Backend>, LockError> {
+/// A URL with several `host:port`, which no standard knows.
+struct Hosts<'a> {
+    /// Of the URL for one of them.
+    scheme: &'static str,
+    /// `user:password@`, or nothing.
+    credentials: &'a str,
+    hosts: Vec<&'a str>,
+    path: &'a str,
+    /// With its `?`, or nothing.
+    rest: &'a str,
+}
+
+impl<'a> Hosts<'a> {
+    fn split(url: &'a str) -> Result<Self, LockError> {
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let scheme = if scheme.to_ascii_lowercase().starts_with("rediss") {
+            "rediss"
+        } else {
+            "redis"
+        };
+        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (path, rest) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+        let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
+        if let Some(place) = hosts.iter().position(|host| host.is_empty()) {
+            return Err(invalid(
+                "host",
+                format!("number {} is empty; write `host:port,host:port,host:port`", place + 1),
+            ));
+        }
+        Ok(Self {
+            scheme,
+            credentials,
+            hosts,
+            path,
+            rest,
+        })
+    }
+
+    /// Takes the first part of the path for a service's name.
+    fn service(self) -> Result<(Self, String), LockError> {
+        let path = self.path.trim_start_matches('/');
+        let (service, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+        if service.is_empty() {
+            return Err(invalid(
+                "service",
+                "the name of the master is missing; write for example `redis+sentinel://host:26379,host:26379/mymaster`",
+            ));
+        }
+        let service = percent_encoding::percent_decode_str(service)
+            .decode_utf8()
+            .map_err(|_| invalid("service", "it is no text"))?
+            .into_owned();
+        Ok((Self { path, ..self }, service))
+    }
+
+    /// A URL for each.
+    fn urls(&self) -> Result<Vec<Url>, LockError> {
+        let Self {
+            scheme,
+            credentials,
+            path,
+            rest,
+            ..
+        } = self;
+        self.hosts
+            .iter()
+            .map(|host| parse(&format!("{scheme}://{credentials}{host}{path}{rest}")))
+            .collect()
+    }
+}
+
+/// The URL of one server.
+fn server(url: &str) -> Result<Url, LockError> {
+    let url = parse(url)?;
+    match url.scheme() {
+        "redis" | "rediss" | "unix" => Ok(url),
+        scheme => Err(invalid(
+            "scheme",
+            format!("`{scheme}://` is no single server; each is a `redis://`, `rediss://` or `unix://` URL"),
+        )),
+    }
+}
+
+fn memory(url: &Url, settings: &Settings) -> Result<Arc<dyn Backend>, LockError> {
+    if settings.min_replicas > 0 {
+        return Err(LockError::InvalidOption {
+            key: None,
+            option: "min_replicas",
+            reason: "`memory://` has no replicas; leave it out".to_owned(),
+        });
+    }
     if !url.path().trim_matches('/').is_empty() || url.query().is_some() || url.port().is_some() {
         return Err(invalid(
             "path",
@@ -72,7 +202,7 @@ mod tests {
     use super::*;
 
     fn part(url: &str) -> &'static str {
-        match open(url) {
+        match open(&Address::Url(url.to_owned()), &Settings::default()) {
             Err(LockError::InvalidUrl { part, .. }) => part,
             Err(other) => panic!("{url}: {other}"),
             Ok(_) => panic!("{url} was taken"),
@@ -83,7 +213,12 @@ mod tests {
     fn each_wrong_part_is_named() {
         assert_eq!(part("localhost:6379"), "scheme");
         assert_eq!(part("http://localhost"), "scheme");
-        assert_eq!(part("redlock://a:1,b:2"), "scheme");
+        assert_eq!(part("redlock://a:1,,b:2"), "host");
+        assert_eq!(part("redlock://a:1,b:x"), "port");
+        assert_eq!(part("redis+sentinel://a:1,b:2"), "service");
+        assert_eq!(part("redis+sentinel://a:1,b:2/main/x"), "database");
+        assert_eq!(part("redis+sentinel://a:1/main?wait=3"), "query");
+        assert_eq!(part("redis+cluster://a:1,b:2/3"), "database");
         assert_eq!(part("redis://localhost:99999"), "port");
         assert_eq!(part("redis://"), "host");
         assert_eq!(part("redis://[::1"), "host");
@@ -103,7 +238,9 @@ mod tests {
             "redis://u:s3cret@localhost/x",
             "what://u:s3cret@localhost",
         ] {
-            let error = open(url).err().expect("the URL is wrong");
+            let error = open(&Address::Url(url.to_owned()), &Settings::default())
+                .err()
+                .expect("the URL is wrong");
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod memory;
 pub(crate) mod redis;
+pub(crate) mod redlock;
 
 use std::error::Error;
 use std::future::Future;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::{Fence, LockError};
 
@@ -156,6 +158,23 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// after a later one. 0: no request can be under way.
     fn route(&self) -> u64 {
         0
+    }
+
+    /// Locks are kept by a majority of several: an attempt that fails is taken back by the backend itself, the next one
+    /// needs a token of its own (the taking back may still be under way), and a lost lease may have left something with
+    /// the minority.
+    fn is_quorum(&self) -> bool {
+        false
+    }
+
+    /// Counts what may have lost locks, where that is noticed: a reconnection, a failover. Every hold is renewed then.
+    fn disturbances(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    /// Ends what still goes on in the background, soon: a shutdown waits for it. Cancel safe.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     /// Starts listening for `name`; `runtime` is where a task may be started for it.

@@ -158,18 +158,34 @@ async fn a_bad_url_is_an_error_of_its_own_that_names_the_part() {
 }
 
 #[tokio::test]
-async fn a_url_of_a_later_kind_is_a_clear_error() {
-    for scheme in ["redis+sentinel", "redis+cluster", "redlock"] {
-        let error = refused(&format!("{scheme}://127.0.0.1:1,127.0.0.1:2/service")).await;
-        assert!(matches!(error, LockError::InvalidUrl { .. }), "{error:?}");
-        assert!(error.to_string().contains(scheme), "it names the scheme: {error}");
+async fn a_url_of_several_servers_names_the_part_that_is_wrong() {
+    invalid("redis+sentinel://127.0.0.1:1,127.0.0.1:2", "service").await;
+    invalid("redis+sentinel://127.0.0.1:1,,127.0.0.1:2/service", "host").await;
+    invalid("redis+sentinel://127.0.0.1:1/service/two", "database").await;
+    invalid("redis+sentinel://127.0.0.1:1/service?user=x", "query").await;
+    invalid("redis+cluster://127.0.0.1:1,127.0.0.1:port", "port").await;
+    invalid("redis+cluster://127.0.0.1:1,127.0.0.1:2/1", "database").await;
+    invalid("redlock://127.0.0.1:1", "host").await;
+    invalid("redlock://127.0.0.1:1,127.0.0.1:2,127.0.0.1:1", "host and port").await;
+}
+
+#[tokio::test]
+async fn a_url_of_several_servers_where_none_is_running_is_unavailable() {
+    for url in [
+        "redis+sentinel://127.0.0.1:1,127.0.0.1:2/service",
+        "redis+cluster://127.0.0.1:1,127.0.0.1:2",
+        "redlock://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3",
+    ] {
+        let error = refused(url).await;
+        assert!(error.is_unavailable(), "{url}: {error:?}");
+        assert!(error.to_string().contains("is it running"), "{url}: {error}");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_scheme_is_answered_with_the_known_ones() {
     let text = refused("memcached://127.0.0.1").await.to_string();
-    for scheme in ["memory://", "redis://", "rediss://", "unix://"] {
+    for scheme in ["memory://", "redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://", "redlock://"] {
         assert!(text.contains(scheme), "it names {scheme}: {text}");
     }
 }

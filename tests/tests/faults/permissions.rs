@@ -29,7 +29,13 @@ async fn user(server: &RedisServer, commands: &[&str], others: &[&str]) -> LockM
 /// The user with exactly what is needed.
 async fn least(server: &RedisServer) -> LockManager {
     let commands = [&COMMANDS[..], &WAKE_UPS[..]].concat();
-    user(server, &commands, &[KEYS[0], KEYS[1], CHANNELS]).await
+    let manager = user(server, &commands, &[KEYS[0], KEYS[1], CHANNELS]).await;
+    // The one question that a server may refuse: INFO, when the program starts.
+    let denied = server.cli(&["ACL", "LOG"]);
+    assert_eq!(denied.matches("\ninfo\n").count(), 1, "{denied}");
+    assert_eq!(denied.matches("reason").count(), 1, "{denied}");
+    server.cli(&["ACL", "LOG", "RESET"]);
+    manager
 }
 
 /// Nothing was tried that is not allowed.

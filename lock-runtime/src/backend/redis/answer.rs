@@ -4,20 +4,50 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Acquired, Applied, Failure, FailureKind, Renewed, Stored};
+use super::super::{Applied, Failure, FailureKind, Released, Renewed, Stored};
 use crate::Fence;
 
-pub(super) fn acquired(reply: &Value) -> Result<Acquired, Failure> {
+/// One server's word on a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::backend) enum Vote {
+    Granted(Fence),
+    /// Granted, and the fence is to be asked for.
+    WithoutFence,
+    /// Another claim holds the lock there.
+    Busy {
+        remaining: Option<Duration>,
+        holder: Vec<u8>,
+    },
+}
+
+pub(super) fn vote(reply: &Value) -> Result<Vote, Failure> {
     let Value::Array(parts) = reply else {
         return Err(unexpected(reply));
     };
     match parts.as_slice() {
-        [Value::Int(0), Value::Int(pttl)] => Ok(Acquired::Busy(remaining(*pttl))),
-        [Value::Int(fence), Value::Int(_)] => match u64::try_from(*fence) {
-            Ok(fence) => Ok(Acquired::Granted(Fence::from(fence))),
-            Err(_) => Err(unexpected(reply)),
-        },
+        [Value::Int(0), Value::Int(pttl), Value::BulkString(holder)] => Ok(Vote::Busy {
+            remaining: remaining(*pttl),
+            holder: holder.clone(),
+        }),
+        [Value::Int(-1), Value::Int(0)] => Ok(Vote::WithoutFence),
+        [granted @ Value::Int(_), Value::Int(0)] => fence(granted).map(Vote::Granted),
         _ => Err(unexpected(reply)),
+    }
+}
+
+pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
+    match reply {
+        Value::Int(fence) => u64::try_from(*fence).map(Fence::from).map_err(|_| unexpected(reply)),
+        _ => Err(unexpected(reply)),
+    }
+}
+
+pub(super) fn released(reply: &Value) -> Result<Released, Failure> {
+    match reply {
+        Value::Int(1) => Ok(Released::Done),
+        Value::Int(0) => Ok(Released::Missing),
+        Value::Int(2) => Ok(Released::Taken),
+        other => Err(unexpected(other)),
     }
 }
 
@@ -70,6 +100,15 @@ pub(super) fn raw_value(reply: &Value) -> Result<Option<&[u8]>, Failure> {
             _ => Err(unexpected(reply)),
         },
         _ => Err(unexpected(reply)),
+    }
+}
+
+/// A reply that is a text.
+pub(in crate::backend) fn text(reply: &Value) -> Option<String> {
+    match reply {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
     }
 }
 

@@ -3,31 +3,39 @@
 //! The client library's own manager is not used: it never reconnects after time-outs, and while a server is dead its
 //! commands wait up to 9.4 s for the reconnection, whatever their response time-out says (measured, redis 1.8.1).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
-use tokio::sync::OwnedMutexGuard;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::{Applied, Failure, FailureKind};
+use super::door::Door;
 use super::failure::{classify, no_answer};
+use super::place::Place;
 use super::script::ScriptCall;
 
-/// How long connecting may take, the handshake included. Operations wait as long as they may, and the next one finds
-/// the connection.
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long a server may take to say whether it may be used.
+const VET: Duration = Duration::from_secs(1);
 /// An answer that is missing for so long means that the connection is no good. One that is missing for less may only
 /// mean that the lease is short; then it takes [`MISSED`] of them in a row.
 const GIVE_UP: Duration = Duration::from_millis(250);
 const MISSED: u32 = 3;
 
-pub(super) struct Connection(Arc<Shared>);
+#[derive(Clone)]
+pub(in crate::backend) struct Connection(Arc<Shared>);
 
 struct Shared {
-    client: Client,
+    place: Arc<dyn Place>,
+    /// Counts how often the place moved, where it can.
+    moved: Option<watch::Receiver<u64>>,
+    /// Counts the connections that took the place of another one: what was stored may be gone then.
+    replaced: Arc<watch::Sender<u64>>,
+    /// Whether there was a connection before.
+    used: AtomicBool,
     /// The present connection. A std mutex, held for a clone.
     live: Mutex<Option<Live>>,
     /// Held while connecting, so that many callers make one connection. Tokio's, because it is held across awaits.
@@ -38,47 +46,58 @@ struct Shared {
 struct Live {
     /// Tells connections apart, so that a late failure of an old one does not end its successor.
     number: u64,
+    /// How often the place had moved when it was made.
+    moves: u64,
     connection: MultiplexedConnection,
     /// How many answers in a row were missing.
     missed: Arc<AtomicU32>,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client) -> Self {
+    pub(in crate::backend) fn new(place: Arc<dyn Place>, replaced: Arc<watch::Sender<u64>>) -> Self {
         Self(Arc::new(Shared {
-            client,
+            moved: place.moves(),
+            place,
+            replaced,
+            used: AtomicBool::new(false),
             live: Mutex::new(None),
             connecting: Arc::default(),
         }))
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.0.client
+    pub(super) fn place(&self) -> &Arc<dyn Place> {
+        &self.0.place
     }
 
     /// One call of a script. When the server does not know it (a restart, SCRIPT FLUSH, a failover), a second round
     /// trip sends its text.
-    pub(super) async fn run(&self, call: ScriptCall, within: Duration) -> Result<Value, Failure> {
-        let deadline = Instant::now() + within;
-        match self.send_until(call.by_hash(), deadline).await {
-            Err(Refusal::NoScript) => match self.send_until(&call.in_full(), deadline).await {
-                Ok(reply) => Ok(reply),
-                Err(refusal) => Err(refusal.into()),
-            },
-            Ok(reply) => Ok(reply),
-            Err(refusal) => Err(refusal.into()),
+    pub(super) async fn ask(&self, call: &ScriptCall, deadline: Instant) -> Result<Value, Refusal> {
+        match self.send_until(&One(call.by_hash()), deadline).await {
+            Err(Refusal::NoScript) => self.send_until(&One(&call.in_full()), deadline).await,
+            answer => answer,
         }
     }
 
-    /// As [`run`](Self::run), and once more when the connection turned out to be dead: for questions whose repetition
-    /// changes nothing.
-    pub(super) async fn run_twice(&self, call: impl Fn() -> ScriptCall, within: Duration) -> Result<Value, Failure> {
-        let first = self.run(call(), within / 2).await;
-        match first {
-            Err(failure) if failure.kind == FailureKind::Transient && failure.applied == Applied::Unknown => {
-                self.run(call(), within / 2).await
-            }
-            answer => answer,
+    /// One plain command.
+    pub(in crate::backend) async fn command(&self, command: &Cmd, deadline: Instant) -> Result<Value, Refusal> {
+        self.send_until(&One(command), deadline).await
+    }
+
+    /// Several commands that nothing comes between; a reply for each, in order.
+    pub(in crate::backend) async fn together(
+        &self,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Result<Value, Refusal>>, Refusal> {
+        match self.exchange(&Together(commands), deadline).await? {
+            (live, Value::Array(replies)) => Ok(replies
+                .into_iter()
+                .map(|reply| match reply {
+                    Value::ServerError(error) => Err(self.refused(&live, error.into())),
+                    reply => Ok(reply),
+                })
+                .collect()),
+            (_, other) => Err(super::answer::unexpected(&other).into()),
         }
     }
 
@@ -87,19 +106,23 @@ impl Connection {
         self.0.present().map_or(0, |live| live.number)
     }
 
-    async fn send_until(&self, command: &Cmd, deadline: Instant) -> Result<Value, Refusal> {
+    async fn send_until(&self, message: &impl Message, deadline: Instant) -> Result<Value, Refusal> {
+        Ok(self.exchange(message, deadline).await?.1)
+    }
+
+    async fn exchange(&self, message: &impl Message, deadline: Instant) -> Result<(Live, Value), Refusal> {
         let mut live = match timeout_at(deadline, Shared::live(&self.0)).await {
             Ok(live) => live?,
             Err(_) => return Err(no_answer("connecting to", Applied::No).into()),
         };
         let sent = Instant::now();
-        let answer = timeout_at(deadline, live.connection.send_packed_command(command)).await;
+        let answer = timeout_at(deadline, message.send(&mut live.connection)).await;
         if answer.is_ok() {
             live.missed.store(0, Ordering::Relaxed);
         }
         match answer {
             Ok(Ok(Value::ServerError(error))) => Err(self.refused(&live, error.into())),
-            Ok(Ok(reply)) => Ok(reply),
+            Ok(Ok(reply)) => Ok((live, reply)),
             Ok(Err(error)) => Err(self.refused(&live, error)),
             Err(_) => {
                 // The library keeps such a connection for ever; a server that hung and came back, or a half-open
@@ -124,7 +147,38 @@ impl Connection {
             // Everything but the server's own word means that the connection is not to be relied on any more.
             _ => self.0.replace(live.number),
         }
-        Refusal::Other(classify(error))
+        match (error.kind(), error.redirect_node()) {
+            (ErrorKind::Server(ServerErrorKind::Moved), Some((address, _))) => Refusal::Moved(address.to_owned()),
+            (ErrorKind::Server(ServerErrorKind::Ask), Some((address, _))) => Refusal::Ask(address.to_owned()),
+            (ErrorKind::Server(ServerErrorKind::TryAgain), _) => Refusal::TryAgain(classify(error)),
+            (ErrorKind::Server(ServerErrorKind::ClusterDown | ReadOnly | MasterDown), _) => {
+                Refusal::Elsewhere(classify(error))
+            }
+            _ if error.is_connection_refusal() => Refusal::Elsewhere(classify(error)),
+            _ => Refusal::Other(classify(error)),
+        }
+    }
+}
+
+/// What goes over a connection in one piece.
+trait Message {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<Value>;
+}
+
+struct One<'a>(&'a Cmd);
+
+impl Message for One<'_> {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<Value> {
+        connection.send_packed_command(self.0).await
+    }
+}
+
+struct Together<'a>(&'a Pipeline);
+
+impl Message for Together<'_> {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<Value> {
+        let replies = connection.send_packed_commands(self.0, 0, self.0.len()).await?;
+        Ok(Value::Array(replies))
     }
 }
 
@@ -149,33 +203,44 @@ impl Shared {
     }
 
     async fn connect(self: Arc<Self>, _alone: OwnedMutexGuard<()>) -> Result<Live, Failure> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            // Ours are around everything, and the library's response timeout costs 3 % (measured).
-            .set_response_timeout(None);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        // Nothing of an operation was sent yet, whatever goes wrong.
-        let connection = match timeout(CONNECT, connecting).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => {
-                return Err(Failure {
-                    applied: Applied::No,
-                    ..classify(error)
-                });
-            }
-            Err(_) => return Err(no_answer("connecting to", Applied::No)),
-        };
+        // Before the question: a move after it is not missed.
+        let moves = self.moves();
+        let door = self.place.door().await?;
+        let connection = self.open(&door).await?;
         let live = Live {
             number: fastrand::u64(1..),
+            moves,
             connection,
             missed: Arc::default(),
         };
         *self.slot() = Some(live.clone());
+        if self.used.swap(true, Ordering::Relaxed) {
+            self.replaced.send_modify(|count| *count += 1);
+        }
         Ok(live)
     }
 
+    async fn open(&self, door: &Door) -> Result<MultiplexedConnection, Failure> {
+        let mut connection = door.open().await?;
+        // Nothing of an operation was sent yet.
+        match timeout(VET, self.place.vet(door, &mut connection)).await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(failure)) => Err(Failure {
+                applied: Applied::No,
+                ..failure
+            }),
+            Err(_) => Err(no_answer("waiting for the first answer of", Applied::No)),
+        }
+    }
+
+    /// The present connection, if it leads to where the place is now.
     fn present(&self) -> Option<Live> {
-        self.slot().clone()
+        let live = self.slot().clone()?;
+        (live.moves == self.moves()).then_some(live)
+    }
+
+    fn moves(&self) -> u64 {
+        self.moved.as_ref().map_or(0, |moved| *moved.borrow())
     }
 
     fn replace(&self, number: u64) {
@@ -191,8 +256,16 @@ impl Shared {
 }
 
 /// Why a command has no reply.
-enum Refusal {
+pub(in crate::backend) enum Refusal {
     NoScript,
+    /// Another node of the cluster has the slot.
+    Moved(String),
+    /// The slot is on its way to another node, and the key may be there already.
+    Ask(String),
+    /// The slot is on its way to another node, and some of the keys are there already.
+    TryAgain(Failure),
+    /// Nothing was done, and this server is not the right one, or not there.
+    Elsewhere(Failure),
     Other(Failure),
 }
 
@@ -205,13 +278,21 @@ impl From<Failure> for Refusal {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Other(failure) => failure,
-            Refusal::NoScript => Self {
-                kind: FailureKind::Transient,
-                applied: Applied::No,
-                reason: "the server forgot a script that it had just been sent".to_owned(),
-                source: None,
+            Refusal::Other(failure) | Refusal::TryAgain(failure) | Refusal::Elsewhere(failure) => failure,
+            Refusal::NoScript => refused("the server forgot a script that it had just been sent"),
+            Refusal::Moved(_) | Refusal::Ask(_) => Self {
+                kind: FailureKind::Permanent,
+                ..refused("this is a node of a Redis Cluster, which is reached by redis+cluster://host:port,host:port")
             },
         }
+    }
+}
+
+fn refused(reason: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::No,
+        reason: reason.to_owned(),
+        source: None,
     }
 }

@@ -4,7 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::super::{Applied, Failure, FailureKind};
 
-pub(super) fn classify(error: RedisError) -> Failure {
+pub(in crate::backend) fn classify(error: RedisError) -> Failure {
     let (kind, applied, advice) = judge(&error);
     Failure {
         kind,

@@ -7,19 +7,22 @@ use redis::{Client, ConnectionAddr, IntoConnectionInfo};
 use url::Url;
 
 use super::super::{Failure, FailureKind};
+use super::door::Door;
+use super::tls;
 use crate::LockError;
-use crate::url::invalid;
+use crate::url::{Settings, invalid};
 
-/// Checks what the library would take silently or explain badly, then makes a client.
+/// Checks what the library would take silently or explain badly, then makes the way to the server.
 ///
 /// # Errors
 ///
-/// [`LockError::InvalidUrl`] with the part that is wrong.
-pub(super) fn client(url: &Url) -> Result<Client, LockError> {
+/// [`LockError::InvalidUrl`] with the part that is wrong, [`LockError::InvalidOption`] for certificates.
+pub(in crate::backend) fn door(url: &Url, settings: &Settings) -> Result<Door, LockError> {
+    Ok(Door::new(client(url, settings)?, settings.network.clone()))
+}
+
+fn client(url: &Url, settings: &Settings) -> Result<Client, LockError> {
     check(url)?;
-    if url.scheme() == "rediss" {
-        tls_provider()?;
-    }
     let info = url.clone().into_connection_info().map_err(|error| {
         // The library's text names the setting and holds no secret; the URL stays out of it.
         invalid(
@@ -29,7 +32,46 @@ pub(super) fn client(url: &Url) -> Result<Client, LockError> {
     })?;
     let redis = info.redis_settings().clone().set_skip_set_lib_name();
     let info = info.set_tcp_settings(tcp_settings()).set_redis_settings(redis);
+    if url.scheme() == "rediss" {
+        return tls::client(info, settings);
+    }
+    tls::refuse(settings)?;
     Client::open(info).map_err(|error| invalid("URL", error.category()))
+}
+
+/// The way to a sentinel, and what stands for the way to its master: the URL's user, password and database are the
+/// master's, and sentinels have their own in the query.
+///
+/// # Errors
+///
+/// [`LockError::InvalidUrl`] with the part that is wrong.
+pub(super) fn sentinel_urls(url: &Url) -> Result<(Url, Url), LockError> {
+    let (mut own, mut master) = (url.clone(), url.clone());
+    own.set_path("");
+    for part in [&mut own, &mut master] {
+        part.set_query(None);
+    }
+    let cannot = |()| invalid("query", "sentinels of this URL cannot have a user or a password");
+    own.set_username("").map_err(cannot)?;
+    own.set_password(None).map_err(cannot)?;
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "sentinel_user" => own.set_username(&value).map_err(cannot)?,
+            "sentinel_password" => own.set_password(Some(&value)).map_err(cannot)?,
+            "protocol" => {
+                for part in [&mut own, &mut master] {
+                    part.query_pairs_mut().append_pair(&name, &value);
+                }
+            }
+            name => {
+                return Err(invalid(
+                    "query",
+                    format!("`{name}` is unknown; there are `sentinel_user`, `sentinel_password` and `protocol`"),
+                ));
+            }
+        }
+    }
+    Ok((own, master))
 }
 
 fn check(url: &Url) -> Result<(), LockError> {
@@ -98,25 +140,21 @@ fn tcp_settings() -> TcpSettings {
     settings
 }
 
-/// The library panics inside the connecting task where the process has no crypto provider; so there is one before.
-#[cfg(feature = "tls")]
-fn tls_provider() -> Result<(), LockError> {
-    use rustls::crypto::{CryptoProvider, ring};
-
-    if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
-        // Somebody else was faster: then there is one, theirs.
-        tracing::debug!("a rustls crypto provider was installed in the same moment");
+/// No server is known yet that one could fail to connect to.
+pub(super) fn no_server(failure: Failure) -> LockError {
+    if failure.kind == FailureKind::Permanent && failure.reason.contains("know no master") {
+        return invalid("service", failure.reason);
     }
-    Ok(())
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls_provider() -> Result<(), LockError> {
-    Err(invalid("scheme", "`rediss://` needs the feature `tls` of lock-runtime"))
+    LockError::Unavailable {
+        key: None,
+        reason: format!("cannot connect (host and port of the URL): {}", failure.reason),
+        source: failure.source,
+    }
 }
 
 /// The first failure of a connection as an error that names the part of the URL.
-pub(super) fn connect_error(failure: Failure, client: &Client) -> LockError {
+pub(in crate::backend) fn connect_error(failure: Failure, door: &Door) -> LockError {
+    let client = door.client();
     let address = client.get_connection_info().addr();
     let text = failure.reason.to_lowercase();
     if failure.kind == FailureKind::Permanent && (text.contains("password") || text.contains("noauth")) {
@@ -137,6 +175,9 @@ pub(super) fn connect_error(failure: Failure, client: &Client) -> LockError {
             ),
         };
     }
+    if text.contains("lead to one server") {
+        return invalid("host and port", failure.reason);
+    }
     if text.contains("refused to switch database") {
         if text.contains("noauth") {
             return invalid(
@@ -152,6 +193,9 @@ pub(super) fn connect_error(failure: Failure, client: &Client) -> LockError {
     let part = match address {
         ConnectionAddr::Unix(_) => "path",
         _ if text.contains("lookup") || text.contains("name or service") || text.contains("resolve") => "host",
+        ConnectionAddr::TcpTls { .. } if text.contains("certificate") => {
+            "TLS: the certificate of the server, or the one that it wants from us"
+        }
         _ => "host and port",
     };
     LockError::Unavailable {

@@ -1,52 +1,219 @@
-//! Locks on one Redis server.
+//! Locks on Redis: one server, the master that sentinels name, or a cluster.
 //!
 //! The lock is a string key, set and expired in one step; every operation is one script and one round trip, and
 //! compares the claim's value on the server. Scripts are safe to be sent twice.
 
 mod answer;
+mod checks;
+mod cluster;
 mod connection;
+mod door;
 mod failure;
 mod info;
+mod node;
+mod place;
 mod script;
+mod sentinel;
+mod servers;
+mod slot;
+mod tls;
 mod wakeups;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::Value;
 use ::url::Url;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use self::connection::Connection;
-use self::script::{ACQUIRE, INSPECT, RELEASE, RENEW};
+use self::cluster::Cluster;
+use self::node::{Confirmation, Node};
+use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
+use self::sentinel::Sentinels;
+use self::servers::Servers;
 use self::wakeups::Wakeups;
 use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
-use crate::LockError;
+use crate::url::Settings;
+use crate::{Fence, LockError};
+
+pub(super) use self::answer::{Vote, text};
+pub(super) use self::door::Door;
+pub(super) use self::failure::classify;
+pub(super) use self::info::door;
+pub(super) use self::place::Place;
 
 /// The counter that fences come from: one for the server, however many locks there are, so that it is never left
 /// behind by a lock that is not used any more.
-const FENCE_COUNTER: &str = "distributed-lock:fence";
+pub(super) const FENCE_COUNTER: &str = "distributed-lock:fence";
+/// The longest ttl that anybody asked for, on a server that is one of several independent ones.
+pub(super) const LONGEST_TTL: &str = "distributed-lock:longest-ttl";
 /// Stands before a lock's full name in the name of its wake-up channel.
 const CHANNEL: &str = "distributed-lock:free:";
 
+/// Who is woken by a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    Waiters,
+    /// The claim never held the lock: waking would only make everybody try at once.
+    Nobody,
+}
+
 pub(crate) struct RedisBackend {
-    connection: Connection,
+    servers: Servers,
     wakeups: Arc<Wakeups>,
+    /// Counts what may have lost locks: reconnections, slots that changed hands.
+    disturbed: Arc<watch::Sender<u64>>,
+    /// So many replicas must have a lease before it counts.
+    min_replicas: usize,
 }
 
 impl RedisBackend {
-    /// Reads the URL; does not connect yet.
+    /// One server. Reads the URL; does not connect yet.
     ///
     /// # Errors
     ///
     /// [`LockError::InvalidUrl`] with the part that is wrong.
-    pub(crate) fn new(url: &Url) -> Result<Self, LockError> {
-        let client = info::client(url)?;
+    pub(crate) fn single(url: &Url, settings: &Settings) -> Result<Self, LockError> {
+        let door = info::door(url, settings)?;
+        Ok(Self::at(Arc::new(door), Arc::new(watch::Sender::new(0)), settings))
+    }
+
+    /// The master `service` of these sentinels.
+    ///
+    /// # Errors
+    ///
+    /// As [`single`](Self::single).
+    pub(crate) fn sentinel(sentinels: &[Url], service: &str, settings: &Settings) -> Result<Self, LockError> {
+        let disturbed = Arc::new(watch::Sender::new(0));
+        let place = Sentinels::new(sentinels, service, settings)?;
+        Ok(Self::at(Arc::new(place), disturbed, settings))
+    }
+
+    /// The cluster that these nodes belong to.
+    ///
+    /// # Errors
+    ///
+    /// As [`single`](Self::single).
+    pub(crate) fn cluster(nodes: &[Url], settings: &Settings) -> Result<Self, LockError> {
+        let doors = nodes
+            .iter()
+            .map(|url| info::door(url, settings))
+            .collect::<Result<_, _>>()?;
+        let disturbed = Arc::new(watch::Sender::new(0));
+        let cluster = Cluster::new(doors, Arc::clone(&disturbed));
         Ok(Self {
-            wakeups: Arc::new(Wakeups::new(client.clone())),
-            connection: Connection::new(client),
+            wakeups: Arc::new(Wakeups::new(cluster.any_node())),
+            servers: Servers::Cluster(cluster),
+            disturbed,
+            min_replicas: settings.min_replicas,
         })
     }
+
+    /// Whatever server is at `place`.
+    pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
+        Self {
+            wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
+            servers: Servers::One(Node::new(place, &disturbed)),
+            disturbed,
+            min_replicas: settings.min_replicas,
+        }
+    }
+
+    /// What this server says to a claim, as one of several independent ones: it keeps the longest ttl in mind.
+    pub(super) async fn vote(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Vote, Failure> {
+        let call = ACQUIRE
+            .keys(3)
+            .arg(&claim.name)
+            .arg(FENCE_COUNTER)
+            .arg(LONGEST_TTL)
+            .arg(&claim.value)
+            .arg(millis(ttl));
+        answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
+    }
+
+    /// From now on this server gives fences above `fence` only.
+    pub(super) async fn raise(&self, fence: Fence, within: Duration) -> Result<(), Failure> {
+        let call = RAISE.keys(1).arg(FENCE_COUNTER).arg(fence.get());
+        self.servers.run(FENCE_COUNTER, &call, None, within).await.map(drop)
+    }
+
+    pub(super) async fn end(
+        &self,
+        claim: &Claim,
+        leave: Leave,
+        wake: Wake,
+        within: Duration,
+    ) -> Result<Released, Failure> {
+        let call = release(&claim.name, claim.value.as_bytes(), leave, wake);
+        answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
+    }
+
+    async fn claim(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
+        let confirmation = (self.min_replicas > 0).then(|| Confirmation {
+            replicas: self.min_replicas,
+            undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
+        });
+        let counter = self.servers.counter(&claim.name);
+        let call = ACQUIRE
+            .keys(2)
+            .arg(&claim.name)
+            .arg(&*counter)
+            .arg(&claim.value)
+            .arg(millis(ttl));
+        let started = tokio::time::Instant::now();
+        let reply = match self
+            .servers
+            .run_whole(&claim.name, &call, confirmation.as_ref(), within)
+            .await?
+        {
+            Some(reply) => reply,
+            // The slot is on its way to another node, and the lock and the counter are on different ones: first the
+            // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
+            None => {
+                let call = ACQUIRE.keys(1).arg(&claim.name).arg(&claim.value).arg(millis(ttl));
+                let within = within.saturating_sub(started.elapsed());
+                self.servers
+                    .run(&claim.name, &call, confirmation.as_ref(), within)
+                    .await?
+            }
+        };
+        match answer::vote(&reply)? {
+            Vote::Granted(fence) => Ok(Acquired::Granted(fence)),
+            Vote::Busy { remaining, .. } => Ok(Acquired::Busy(remaining)),
+            Vote::WithoutFence => {
+                let call = FENCE.keys(1).arg(&*counter);
+                let within = within.saturating_sub(started.elapsed());
+                let fence = self
+                    .servers
+                    .run(&counter, &call, None, within)
+                    .await
+                    .map_err(|failure| Failure {
+                        // The lock is taken already.
+                        applied: super::Applied::Unknown,
+                        ..failure
+                    })?;
+                Ok(Acquired::Granted(answer::fence(&fence)?))
+            }
+        }
+    }
+}
+
+/// [`RedisBackend::raise`] for a connection that is not in use yet.
+pub(super) fn raise_command(fence: u64) -> ::redis::Cmd {
+    RAISE.keys(1).arg(FENCE_COUNTER).arg(fence).in_full()
+}
+
+fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
+    let rest = match leave {
+        Leave::Nothing => 0,
+        // Upwards: the lock stays taken at least so long.
+        Leave::TakenFor(rest) => millis(rest) + 1,
+    };
+    let channel = match wake {
+        Wake::Waiters => channel(name),
+        Wake::Nobody => String::new(),
+    };
+    RELEASE.keys(1).arg(name).arg(value).arg(rest).arg(channel)
 }
 
 fn channel(name: &str) -> String {
@@ -60,13 +227,7 @@ fn millis(duration: Duration) -> u64 {
 
 impl Backend for RedisBackend {
     fn check(&self, within: Duration) -> BoxFuture<'_, Result<(), LockError>> {
-        Box::pin(async move {
-            // Not PING: what we ask here is something that a user with the least permissions may ask.
-            match self.connection.run(INSPECT.keys(1).arg(FENCE_COUNTER), within).await {
-                Ok(_) => Ok(()),
-                Err(failure) => Err(info::connect_error(failure, self.connection.client())),
-            }
-        })
+        Box::pin(checks::check(&self.servers, within))
     }
 
     fn acquire<'a>(
@@ -75,15 +236,7 @@ impl Backend for RedisBackend {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        Box::pin(async move {
-            let call = ACQUIRE
-                .keys(2)
-                .arg(&claim.name)
-                .arg(FENCE_COUNTER)
-                .arg(&claim.value)
-                .arg(millis(ttl));
-            answer::acquired(&self.connection.run(call, within).await?)
-        })
+        Box::pin(self.claim(claim, ttl, within))
     }
 
     fn renew<'a>(
@@ -91,19 +244,7 @@ impl Backend for RedisBackend {
         claims: &'a [(&'a Claim, Duration)],
         within: Duration,
     ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
-        Box::pin(async move {
-            let mut call = RENEW.keys(claims.len());
-            for (claim, _) in claims {
-                call = call.arg(&claim.name);
-            }
-            for (claim, _) in claims {
-                call = call.arg(&claim.value);
-            }
-            for (_, ttl) in claims {
-                call = call.arg(millis(*ttl));
-            }
-            answer::renewed(self.connection.run(call, within).await, claims.len())
-        })
+        Box::pin(self.servers.renew(claims, within))
     }
 
     fn release<'a>(
@@ -112,31 +253,13 @@ impl Backend for RedisBackend {
         leave: Leave,
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        Box::pin(async move {
-            let rest = match leave {
-                Leave::Nothing => 0,
-                // Upwards: the lock stays taken at least so long.
-                Leave::TakenFor(rest) => millis(rest) + 1,
-            };
-            let call = RELEASE
-                .keys(1)
-                .arg(&claim.name)
-                .arg(&claim.value)
-                .arg(rest)
-                .arg(channel(&claim.name));
-            match self.connection.run(call, within).await? {
-                Value::Int(1) => Ok(Released::Done),
-                Value::Int(0) => Ok(Released::Missing),
-                Value::Int(_) => Ok(Released::Taken),
-                other => Err(answer::unexpected(&other)),
-            }
-        })
+        Box::pin(self.end(claim, leave, Wake::Waiters, within))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
         Box::pin(async move {
-            let answer = self.connection.run_twice(|| INSPECT.keys(1).arg(name), within).await?;
-            answer::stored(&answer)
+            let call = INSPECT.keys(1).arg(name);
+            answer::stored(&self.servers.run_twice(name, &call, within).await?)
         })
     }
 
@@ -144,23 +267,28 @@ impl Backend for RedisBackend {
         Box::pin(async move {
             // First who holds it, then that hold only: the deletion may be sent twice, and must not hit the next one.
             let holder = self
-                .connection
-                .run_twice(|| INSPECT.keys(1).arg(name), within / 2)
+                .servers
+                .run_twice(name, &INSPECT.keys(1).arg(name), within / 2)
                 .await?;
             let Some(value) = answer::raw_value(&holder)? else {
                 return Ok(false);
             };
-            let release = || RELEASE.keys(1).arg(name).arg(value).arg(0).arg(channel(name));
-            match self.connection.run_twice(release, within / 2).await? {
-                // Done, gone in the meantime, or released and taken again: that hold is over.
-                Value::Int(_) => Ok(true),
-                other => Err(answer::unexpected(&other)),
-            }
+            let call = release(name, value, Leave::Nothing, Wake::Waiters);
+            // Done, gone in the meantime, or released and taken again: that hold is over.
+            answer::released(&self.servers.run_twice(name, &call, within / 2).await?).map(|_| true)
         })
     }
 
     fn route(&self) -> u64 {
-        self.connection.number()
+        if self.min_replicas > 0 {
+            // An acquire has a connection of its own there, which a release does not take.
+            return fastrand::u64(1..);
+        }
+        self.servers.route()
+    }
+
+    fn disturbances(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.disturbed.subscribe())
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

@@ -6,6 +6,10 @@ use redis::{Cmd, Script, ToRedisArgs, cmd};
 
 pub(super) static ACQUIRE: LuaScript =
     LuaScript::new(|| Script::new(include_str!("acquire.lua")), include_str!("acquire.lua"));
+pub(super) static FENCE: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("fence.lua")), include_str!("fence.lua"));
+pub(super) static RAISE: LuaScript =
+    LuaScript::new(|| Script::new(include_str!("raise.lua")), include_str!("raise.lua"));
 pub(super) static RENEW: LuaScript =
     LuaScript::new(|| Script::new(include_str!("renew.lua")), include_str!("renew.lua"));
 pub(super) static RELEASE: LuaScript =

@@ -3,19 +3,20 @@
 //! A release publishes to the lock's channel. Messages can be lost (Redis: "fire and forget"), so waiters keep timers;
 //! after a reconnection all of them are woken.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::Client;
 use redis::aio::{PubSub, PubSubSink};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::{BoxFuture, Wakeup};
+use super::super::{BoxFuture, Failure, Wakeup};
+use super::failure::classify;
+use super::place::Place;
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -24,7 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Wakeups {
-    client: Client,
+    /// Where the server is that messages come from.
+    place: Arc<dyn Place>,
     /// A std mutex, held for a map operation.
     channels: Mutex<Channels>,
     /// Tells the listening task that channels came or went.
@@ -33,7 +35,7 @@ pub(super) struct Wakeups {
 
 #[derive(Default)]
 struct Channels {
-    by_name: HashMap<String, Channel>,
+    by_name: BTreeMap<String, Channel>,
     /// Whether the listening task runs. It ends with its last channel.
     listening: bool,
 }
@@ -46,9 +48,9 @@ struct Channel {
 }
 
 impl Wakeups {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(place: Arc<dyn Place>) -> Self {
         Self {
-            client,
+            place,
             channels: Mutex::default(),
             changed: Notify::new(),
         }
@@ -107,7 +109,7 @@ impl Wakeups {
         }
     }
 
-    fn names(&self) -> HashSet<String> {
+    fn names(&self) -> BTreeSet<String> {
         self.channels().by_name.keys().cloned().collect()
     }
 }
@@ -139,9 +141,14 @@ async fn listen(mut listening: Listening) {
     let mut pause = PAUSE;
     loop {
         let started = Instant::now();
-        match timeout(ANSWER, wakeups.client.get_async_pubsub()).await {
+        match timeout(ANSWER, connect(&*wakeups.place)).await {
             Ok(Ok(connection)) => serve(&wakeups, connection).await,
-            Ok(Err(error)) => tracing::debug!(%error, "no subscription connection; waiters go by their timers"),
+            Ok(Err(failure)) => {
+                tracing::debug!(
+                    reason = failure.reason,
+                    "no subscription connection; waiters go by their timers"
+                );
+            }
             Err(_) => tracing::debug!("no subscription connection in time; waiters go by their timers"),
         }
         wakeups.disarm_all();
@@ -164,35 +171,51 @@ async fn listen(mut listening: Listening) {
     }
 }
 
+async fn connect(place: &dyn Place) -> Result<PubSub, Failure> {
+    place.door().await?.subscribe().await.map_err(classify)
+}
+
 /// How long the connection is kept when nobody waits any more: somebody often does again.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// Until the connection breaks or nobody waits any more.
 async fn serve(wakeups: &Wakeups, connection: PubSub) {
     let (mut sink, mut messages) = connection.split();
-    let mut subscribed = HashSet::new();
+    let mut subscribed = BTreeSet::new();
+    let mut moves = wakeups.place.moves();
     loop {
         if !follow(wakeups, &mut sink, &mut subscribed).await {
             return;
         }
         let idle = subscribed.is_empty();
         let lingering = async { if idle { sleep(LINGER).await } else { pending().await } };
+        let moved = async {
+            match &mut moves {
+                Some(moves) => drop(moves.changed().await),
+                None => pending().await,
+            }
+        };
         // Whichever is first; the others have nothing half-done.
         tokio::select! {
+            biased;
             message = messages.next() => match message {
                 Some(message) => wakeups.wake(message.get_channel_name()),
                 None => return,
             },
             () = wakeups.changed.notified() => {}
+            // The messages come from somewhere else now.
+            () = moved => return,
             () = lingering => return,
         }
     }
 }
 
 /// Subscribes to what is waited for and unsubscribes from the rest. False: the connection is no good.
-async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut HashSet<String>) -> bool {
+async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut BTreeSet<String>) -> bool {
     let names = wakeups.names();
-    for name in subscribed.extract_if(|name| !names.contains(name)) {
+    let unwanted: Vec<String> = subscribed.difference(&names).cloned().collect();
+    for name in unwanted {
+        subscribed.remove(&name);
         match timeout(ANSWER, sink.unsubscribe(&name)).await {
             // A user may be forbidden to unsubscribe: then messages come that nobody waits for.
             Ok(Ok(()) | Err(_)) => {}
@@ -240,6 +263,7 @@ impl Wakeup for Waiter {
             // A subscription that broke, or is there again, is a wake-up too: a release in between was not heard. The
             // receiver remembers it even while the waiter is busy with an attempt.
             tokio::select! {
+                biased;
                 () = self.notify.notified() => {}
                 _ = self.armed.changed() => {}
             }

@@ -1,0 +1,115 @@
+//! How a server is reached: its address, the credentials, TLS, and the network in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, RedisResult};
+use tokio::time::timeout;
+
+use super::super::{Applied, Failure};
+use super::failure::{classify, no_answer};
+use crate::network::{Network, Stream};
+
+/// How long connecting may take, the handshake included. Operations wait as long as they may, and the next one finds
+/// the connection.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Opens connections to one address.
+#[derive(Clone)]
+pub(in crate::backend) struct Door {
+    client: Client,
+    /// `None`: the operating system's.
+    network: Option<Arc<dyn Network>>,
+}
+
+impl Door {
+    pub(super) fn new(client: Client, network: Option<Arc<dyn Network>>) -> Self {
+        Self { client, network }
+    }
+
+    /// The same credentials and settings for another server.
+    ///
+    /// # Errors
+    ///
+    /// The library's, for settings that it cannot work with.
+    pub(super) fn at(&self, host: &str, port: u16) -> RedisResult<Self> {
+        let info = self.client.get_connection_info().clone();
+        let host = host.to_owned();
+        let address = match info.addr().clone() {
+            ConnectionAddr::TcpTls {
+                insecure, tls_params, ..
+            } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure,
+                tls_params,
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Ok(Self {
+            client: Client::open(info.set_addr(address))?,
+            network: self.network.clone(),
+        })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// `host:port` or the socket's path. Holds no secret.
+    pub(in crate::backend) fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+
+    /// Opens a connection for commands.
+    pub(in crate::backend) async fn open(&self) -> Result<MultiplexedConnection, Failure> {
+        // Nothing of an operation was sent yet, whatever goes wrong.
+        match timeout(CONNECT, self.multiplexed()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(Failure {
+                applied: Applied::No,
+                ..classify(error)
+            }),
+            Err(_) => Err(no_answer("connecting to", Applied::No)),
+        }
+    }
+
+    /// Opens a connection for subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// The library's. It knows no time limit here.
+    pub(super) async fn subscribe(&self) -> RedisResult<PubSub> {
+        match self.simulated().await {
+            None => self.client.get_async_pubsub().await,
+            Some(stream) => PubSub::new(self.client.get_connection_info().redis_settings(), stream?).await,
+        }
+    }
+
+    async fn multiplexed(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            // Ours are around everything, and the library's response timeout costs 3 % (measured).
+            .set_response_timeout(None);
+        let Some(stream) = self.simulated().await else {
+            return self.client.get_multiplexed_async_connection_with_config(&config).await;
+        };
+        let settings = self.client.get_connection_info().redis_settings();
+        let (connection, driver) = MultiplexedConnection::new_with_config(settings, stream?, config).await?;
+        tokio::spawn(driver);
+        Ok(connection)
+    }
+
+    async fn simulated(&self) -> Option<RedisResult<Box<dyn Stream>>> {
+        let network = self.network.as_ref()?;
+        let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() else {
+            let error = (
+                ErrorKind::InvalidClientConfig,
+                "a simulated network has neither sockets nor TLS",
+            );
+            return Some(Err(RedisError::from(error)));
+        };
+        Some(network.connect(host, *port).await.map_err(RedisError::from))
+    }
+}

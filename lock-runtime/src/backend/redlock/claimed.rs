@@ -1,0 +1,88 @@
+//! One claim on many servers: what is under way for it, and whether it is still wanted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::super::redis::{RedisBackend, Vote, Wake};
+use super::super::{Applied, Claim, Failure, Leave};
+
+/// How long one server has for the answer to a release.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long after a release a request is still expected whose answer was lost. TCP gives up on unanswered data after
+/// 5 s here (`TCP_USER_TIMEOUT`).
+const LATE: Duration = Duration::from_secs(10);
+
+pub(super) struct Claimed {
+    pub(super) claim: Claim,
+    pub(super) ttl: Duration,
+    released: CancellationToken,
+    background: TaskTracker,
+}
+
+impl Claimed {
+    pub(super) fn new(claim: Claim, ttl: Duration, background: TaskTracker) -> Self {
+        Self {
+            background,
+            claim,
+            ttl,
+            released: CancellationToken::new(),
+        }
+    }
+
+    /// Nothing that is asked for from here on may stay.
+    pub(super) fn release(&self) {
+        self.released.cancel();
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.released.is_cancelled()
+    }
+
+    /// Asks one server. What it grants after the release, or may still grant, is cleared up by `background`, which
+    /// outlives whoever waits for the vote.
+    pub(super) async fn ask(self: Arc<Self>, member: Arc<RedisBackend>, within: Duration) -> Result<Vote, Failure> {
+        if self.is_released() {
+            return Err(Failure {
+                kind: super::FailureKind::Transient,
+                applied: Applied::No,
+                reason: "the claim is not wanted any more".to_owned(),
+                source: None,
+            });
+        }
+        let vote = member.vote(&self.claim, self.ttl, within).await;
+        match &vote {
+            // The release went out before this, or with it.
+            Ok(Vote::Granted(_) | Vote::WithoutFence) if self.is_released() => {
+                self.background.clone().spawn(self.clear_up(member, Duration::ZERO));
+            }
+            Err(failure) if failure.applied == Applied::Unknown => {
+                self.background.clone().spawn(self.clear_up(member, LATE));
+            }
+            _ => {}
+        }
+        vote
+    }
+
+    /// After the release, deletes what may have arrived late: until there was an answer, and so much longer.
+    async fn clear_up(self: Arc<Self>, member: Arc<RedisBackend>, longer: Duration) {
+        self.released.cancelled().await;
+        let mut over = Instant::now() + self.ttl;
+        let mut answered = false;
+        let mut pauses = crate::release::pauses();
+        loop {
+            let ended = member.end(&self.claim, Leave::Nothing, Wake::Nobody, ANSWER).await;
+            if ended.is_ok() && !std::mem::replace(&mut answered, true) {
+                over = over.min(Instant::now() + longer);
+            }
+            // A shutdown waits for one answer, not for what may come later.
+            if Instant::now() >= over || (answered && self.background.is_closed()) {
+                return;
+            }
+            sleep(pauses.next().unwrap_or(ANSWER)).await;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Locks on a majority of independent servers (Redlock: Redis documentation, "Distributed locks with Redis").
+//!
+//! Every server is asked at once, each with a small time-out of its own; the answer is there with the majority, and the
+//! rest is finished in the background. What is late on one server is cleared up there after the release.
+//!
+//! Fences: each server has a counter of its own, and a holder gets the largest number of those who granted. That alone
+//! does not grow: two majorities may meet in the one server that did not have the largest. So, before the grant is given
+//! out, the number is written back until a majority has counted at least that far. The next holder's majority meets that
+//! one in at least one server, which then grants a larger number; the maximum is larger still. Servers that forgot their
+//! counter learn it from the others before they vote again (`standing`), and every counter follows its server's clock,
+//! so that it is ahead of its past even where nobody could be asked.
+
+mod claimed;
+mod ending;
+mod granting;
+mod renewing;
+mod standing;
+mod tally;
+mod wakeup;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::url::Url;
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use self::claimed::Claimed;
+use self::standing::Group;
+use self::wakeup::MajorityWakeup;
+use super::redis::{RedisBackend, door};
+use super::{
+    Acquired, Applied, Backend, BoxFuture, Claim, Failure, FailureKind, Leave, Released, Renewed, Stored, Wakeup,
+};
+use crate::LockError;
+use crate::url::{Settings, invalid};
+
+pub(crate) struct RedlockBackend {
+    members: Vec<Arc<RedisBackend>>,
+    /// Counts reconnections, of all members.
+    disturbed: Arc<watch::Sender<u64>>,
+    /// What is asked for, or held, by its value. A std mutex, held for a map operation.
+    claims: Mutex<HashMap<String, Arc<Claimed>>>,
+    /// Has what goes on after its caller has the answer.
+    background: TaskTracker,
+}
+
+impl RedlockBackend {
+    /// Reads the settings; does not connect yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidUrl`] with the part that is wrong, [`LockError::InvalidOption`].
+    pub(crate) fn new(urls: &[Url], settings: &Settings) -> Result<Self, LockError> {
+        if settings.min_replicas > 0 {
+            return Err(LockError::InvalidOption {
+                key: None,
+                option: "min_replicas",
+                reason: "independent servers (redlock) confirm by majority, and replicas of theirs do not count; leave it out"
+                    .to_owned(),
+            });
+        }
+        let doors = urls
+            .iter()
+            .map(|url| door(url, settings))
+            .collect::<Result<Vec<_>, _>>()?;
+        if doors.len() < 2 {
+            return Err(invalid(
+                "host",
+                "a majority needs several independent servers; name three or five, or use `redis://` for one",
+            ));
+        }
+        let mut addresses: Vec<String> = doors.iter().map(super::redis::Door::address).collect();
+        addresses.sort();
+        if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(invalid(
+                "host and port",
+                format!("{} is named twice, and would have two votes", pair[0]),
+            ));
+        }
+        let disturbed = Arc::new(watch::Sender::new(0));
+        let members = Group::places(doors)
+            .into_iter()
+            .map(|place| Arc::new(RedisBackend::at(place, Arc::clone(&disturbed), settings)))
+            .collect();
+        Ok(Self {
+            members,
+            disturbed,
+            claims: Mutex::default(),
+            background: TaskTracker::new(),
+        })
+    }
+
+    /// So many servers decide.
+    fn quorum(&self) -> usize {
+        self.members.len() / 2 + 1
+    }
+
+    /// The state of a claim that is asked for.
+    fn claimed(&self, claim: &Claim, ttl: Duration) -> Arc<Claimed> {
+        let mut claims = self.claims();
+        let claimed = claims
+            .entry(claim.value.clone())
+            .or_insert_with(|| Arc::new(Claimed::new(claim.clone(), ttl, self.background.clone())));
+        Arc::clone(claimed)
+    }
+
+    /// The state of a claim whose release begins.
+    fn released(&self, claim: &Claim) -> Arc<Claimed> {
+        let claimed = self.claims().remove(&claim.value);
+        let claimed = claimed
+            .unwrap_or_else(|| Arc::new(Claimed::new(claim.clone(), ending::UNKNOWN_TTL, self.background.clone())));
+        claimed.release();
+        claimed
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<String, Arc<Claimed>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for RedlockBackend {
+    fn check(&self, within: Duration) -> BoxFuture<'_, Result<(), LockError>> {
+        Box::pin(async move {
+            let count = self.members.len();
+            if count.is_multiple_of(2) {
+                tracing::warn!(
+                    servers = count,
+                    "an even number of independent servers survives no more failures than one server less"
+                );
+            }
+            let answers = join_all(self.members.iter().map(|member| member.check(within))).await;
+            let usable = answers.iter().filter(|answer| answer.is_ok()).count();
+            let mut reasons = Vec::new();
+            for error in answers.into_iter().filter_map(Result::err) {
+                match error {
+                    LockError::Unavailable { reason, .. } => reasons.push(reason),
+                    // What the user wrote is wrong, whatever the majority says.
+                    error => return Err(error),
+                }
+            }
+            if usable >= self.quorum() {
+                for reason in reasons {
+                    tracing::warn!(reason, "one of the independent servers cannot be used at present");
+                }
+                return Ok(());
+            }
+            Err(LockError::Unavailable {
+                key: None,
+                reason: format!(
+                    "{usable} of {count} independent servers can be used, and a majority is needed: {}",
+                    reasons.join("; ")
+                ),
+                source: None,
+            })
+        })
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        claim: &'a Claim,
+        ttl: Duration,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        Box::pin(self.grant(claim, ttl, within))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        claims: &'a [(&'a Claim, Duration)],
+        within: Duration,
+    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
+        Box::pin(self.extend(claims, within))
+    }
+
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        leave: Leave,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Released, Failure>> {
+        Box::pin(self.end(claim, leave, within))
+    }
+
+    fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
+        Box::pin(async move {
+            let answers = join_all(self.members.iter().map(|member| member.inspect(name, within))).await;
+            tally::stored(answers, self.quorum())
+        })
+    }
+
+    fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let answers = join_all(self.members.iter().map(|member| member.force_release(name, within))).await;
+            tally::forced(answers, self.quorum())
+        })
+    }
+
+    fn is_quorum(&self) -> bool {
+        true
+    }
+
+    fn route(&self) -> u64 {
+        // There are several.
+        fastrand::u64(1..)
+    }
+
+    fn disturbances(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.disturbed.subscribe())
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.background.close();
+        Box::pin(self.background.wait())
+    }
+
+    fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
+        let wakeups = self.members.iter().map(|member| member.wakeup(name, runtime)).collect();
+        Box::new(MajorityWakeup::new(wakeups, self.quorum()))
+    }
+}
+
+/// Too few servers gave an answer that counts.
+fn no_majority(failures: Vec<Failure>, doing: &str) -> Failure {
+    let reasons: Vec<String> = failures.iter().map(|failure| failure.reason.clone()).collect();
+    let kind = match failures
+        .iter()
+        .map(|failure| failure.kind)
+        .reduce(|one, other| if one == other { one } else { FailureKind::Transient })
+    {
+        Some(kind) => kind,
+        None => FailureKind::Transient,
+    };
+    Failure {
+        kind,
+        applied: Applied::Unknown,
+        reason: format!("no majority of the independent servers {doing}: {}", reasons.join("; ")),
+        source: failures.into_iter().find_map(|failure| failure.source),
+    }
+}

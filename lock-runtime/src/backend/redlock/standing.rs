@@ -1,0 +1,246 @@
+//! Which servers may vote: not one that has just come up and forgotten its locks, and none twice.
+//!
+//! A server that restarted without its data would grant what others still hold. So it does not vote until the longest
+//! ttl that anybody asked for is over (Redis documentation, "delayed restarts"). Each server keeps a marker that names
+//! the incarnation which may vote (its run id), and the longest ttl that it was asked for. An incarnation without its
+//! marker waits, unless no server remembers any ttl: then nothing was ever locked here.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Value, pipe};
+use tokio::time::{Instant, timeout};
+
+use super::super::redis::{Door, FENCE_COUNTER, LONGEST_TTL, Place, classify, raise_command, text};
+use super::super::{Applied, BoxFuture, Failure, FailureKind};
+
+/// The incarnation that may vote.
+const VOTER: &str = "distributed-lock:voter";
+/// How long another server has to say what it knows.
+const ANSWER: Duration = Duration::from_millis(400);
+/// How often a server that may not vote is asked again at most.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The servers of one manager.
+pub(super) struct Group {
+    doors: Vec<Door>,
+    /// The incarnation that each connection leads to. A std mutex, held for a look.
+    run_ids: Mutex<Vec<Option<String>>>,
+}
+
+impl Group {
+    /// The members, each as a place for connections.
+    pub(super) fn places(doors: Vec<Door>) -> Vec<Arc<dyn Place>> {
+        let group = Arc::new(Self {
+            run_ids: Mutex::new(vec![None; doors.len()]),
+            doors,
+        });
+        (0..group.doors.len())
+            .map(|index| {
+                let member = Member {
+                    group: Arc::clone(&group),
+                    index,
+                    barred: Mutex::default(),
+                };
+                Arc::new(member) as Arc<dyn Place>
+            })
+            .collect()
+    }
+
+    fn run_ids(&self) -> MutexGuard<'_, Vec<Option<String>>> {
+        self.run_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes who `index` is. Whether another address leads there too.
+    fn note(&self, index: usize, run_id: &str) -> Option<String> {
+        let mut run_ids = self.run_ids();
+        let twin = run_ids
+            .iter()
+            .enumerate()
+            .find(|(other, known)| *other != index && known.as_deref() == Some(run_id));
+        match twin {
+            Some((other, _)) => Some(self.doors[other].address()),
+            None => {
+                run_ids[index] = Some(run_id.to_owned());
+                None
+            }
+        }
+    }
+
+    /// What the servers other than `index` know; those that do not answer know nothing.
+    async fn others(&self, index: usize) -> Vec<Known> {
+        let others = self.doors.iter().enumerate().filter(|(other, _)| *other != index);
+        let asked = others.map(|(_, door)| async move {
+            match timeout(ANSWER, known_by(door)).await {
+                Ok(Ok(known)) => Some(known),
+                Ok(Err(_)) | Err(_) => None,
+            }
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}
+
+/// What one server remembers.
+struct Known {
+    longest_ttl: Option<Duration>,
+    fence: Option<u64>,
+}
+
+async fn known_by(door: &Door) -> Result<Known, Failure> {
+    let mut connection = door.open().await?;
+    remembered(&mut connection).await.map_err(classify)
+}
+
+async fn remembered(connection: &mut MultiplexedConnection) -> Result<Known, RedisError> {
+    let (longest, fence): (Option<u64>, Option<u64>) = pipe()
+        .cmd("GET")
+        .arg(LONGEST_TTL)
+        .cmd("GET")
+        .arg(FENCE_COUNTER)
+        .query_async(connection)
+        .await?;
+    Ok(Known {
+        longest_ttl: longest.map(Duration::from_millis),
+        fence,
+    })
+}
+
+/// Who a server is.
+struct Incarnation {
+    run_id: String,
+    up: Duration,
+}
+
+async fn incarnation(connection: &mut MultiplexedConnection) -> Result<Incarnation, Failure> {
+    let asked: Result<Value, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    let reply = asked.map_err(classify)?;
+    let facts = text(&reply).unwrap_or_default();
+    let fact = |name: &str| {
+        facts
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(|value| value.trim().to_owned())
+    };
+    let up = fact("uptime_in_seconds").and_then(|seconds| seconds.parse().ok());
+    match (fact("run_id"), up) {
+        (Some(run_id), Some(seconds)) => Ok(Incarnation {
+            run_id,
+            up: Duration::from_secs(seconds),
+        }),
+        _ => Err(Failure {
+            kind: FailureKind::Permanent,
+            reason: "the server's INFO tells neither its run_id nor how long it is up".to_owned(),
+            ..not_now()
+        }),
+    }
+}
+
+struct Member {
+    group: Arc<Group>,
+    index: usize,
+    /// Until when this server is not asked again, and why. A std mutex, held for a look.
+    barred: Mutex<Option<(Instant, String)>>,
+}
+
+impl Member {
+    fn barred(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn admit(&self, address: &str, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+        let server = incarnation(connection).await?;
+        if let Some(twin) = self.group.note(self.index, &server.run_id) {
+            return Err(Failure {
+                kind: FailureKind::Permanent,
+                reason: format!("{address} and {twin} lead to one server, which would have two votes"),
+                ..not_now()
+            });
+        }
+        let asked: Result<Option<String>, RedisError> = redis::cmd("GET").arg(VOTER).query_async(connection).await;
+        if asked.map_err(classify)?.as_deref() == Some(&server.run_id) {
+            return Ok(());
+        }
+        let others = self.group.others(self.index).await;
+        let own = remembered(connection).await.map_err(classify)?;
+        let longest = others.iter().chain([&own]).filter_map(|known| known.longest_ttl).max();
+        match longest {
+            // Too few to know that nothing was ever locked. Not known is not young, though: the answer comes with them.
+            None if others.len() < self.group.doors.len() / 2 => {
+                return Err(Failure {
+                    reason: format!(
+                        "{address} has not voted before, and too few of the other servers answer to tell whether it may"
+                    ),
+                    ..not_now()
+                });
+            }
+            None => {}
+            Some(longest) => {
+                // As long as a lease may be believed: the drift between two clocks comes on top.
+                let delay = longest + longest / 100 + Duration::from_millis(2);
+                if server.up < delay {
+                    let left = delay.saturating_sub(server.up);
+                    let reason = format!(
+                        "{address} came up {:?} ago and may have forgotten locks; it votes again in {left:?}, when the longest ttl is over",
+                        server.up
+                    );
+                    *self.barred() = Some((Instant::now() + left.min(AGAIN), reason.clone()));
+                    return Err(Failure { reason, ..not_now() });
+                }
+            }
+        }
+        // In this order: who finds the marker may rely on the counter.
+        if let Some(fence) = others.iter().filter_map(|known| known.fence).max() {
+            let raised: Result<Value, RedisError> = raise_command(fence).query_async(connection).await;
+            raised.map_err(classify)?;
+        }
+        let marked: Result<(), RedisError> = redis::cmd("SET")
+            .arg(VOTER)
+            .arg(&server.run_id)
+            .query_async(connection)
+            .await;
+        marked.map_err(classify)
+    }
+}
+
+impl Place for Member {
+    fn door(&self) -> BoxFuture<'_, Result<Door, Failure>> {
+        let barred = self.barred().clone();
+        let answer = match barred {
+            Some((until, reason)) if Instant::now() < until => Err(Failure { reason, ..not_now() }),
+            _ => Ok(self.group.doors[self.index].clone()),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn vet<'a>(
+        &'a self,
+        door: &'a Door,
+        connection: &'a mut MultiplexedConnection,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let address = door.address();
+            match self.admit(&address, connection).await {
+                Err(failure) if failure.reason.contains("INFO") && failure.kind == FailureKind::Permanent => {
+                    tracing::warn!(
+                        server = address,
+                        reason = failure.reason,
+                        "whether this server has restarted, or is named twice, cannot be told: the user may not run INFO"
+                    );
+                    Ok(())
+                }
+                answer => answer,
+            }
+        })
+    }
+}
+
+fn not_now() -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::No,
+        reason: String::new(),
+        source: None,
+    }
+}
