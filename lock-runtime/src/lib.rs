@@ -69,6 +69,7 @@ mod call;
 mod clock;
 mod error;
 mod fence;
+pub mod gate;
 mod guard;
 mod hold;
 mod holder;

@@ -50,13 +50,20 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
                 No,
                 "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and, for a database other than 0, SELECT, on the namespace's keys and on the keys and channels distributed-lock:*",
             ),
-            ServerErrorKind::Moved
-            | ServerErrorKind::Ask
-            | ServerErrorKind::CrossSlot
-            | ServerErrorKind::ClusterDown => (
+            ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot => (
                 Permanent,
                 No,
-                "this is a node of a Redis Cluster, which a redis:// URL does not serve",
+                "this is a node of a Redis Cluster, which is reached by redis+cluster://host:port,host:port",
+            ),
+            ServerErrorKind::ClusterDown => (
+                Transient,
+                No,
+                "the Redis Cluster is down: the slot has no master at present",
+            ),
+            ServerErrorKind::TryAgain => (
+                Transient,
+                No,
+                "the slot is on its way to another node of the Redis Cluster",
             ),
             _ => (Transient, by_whom(error), "the Redis server refused"),
         },

@@ -131,10 +131,11 @@ impl RedisBackend {
         answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
     }
 
-    /// From now on this server gives fences above `fence` only.
-    pub(super) async fn raise(&self, fence: Fence, within: Duration) -> Result<(), Failure> {
+    /// From now on this server gives fences above `fence` only. Its counter, when that had come so far before.
+    pub(super) async fn raise(&self, fence: Fence, within: Duration) -> Result<Option<Fence>, Failure> {
         let call = RAISE.keys(1).arg(FENCE_COUNTER).arg(fence.get());
-        self.servers.run(FENCE_COUNTER, &call, None, within).await.map(drop)
+        let counter = answer::fence(&self.servers.run(FENCE_COUNTER, &call, None, within).await?)?;
+        Ok((counter.get() > 0).then_some(counter))
     }
 
     pub(super) async fn end(

@@ -24,17 +24,17 @@ impl RedlockBackend {
         let claimed = self.claimed(claim, ttl);
         let vote = (ttl / 10).clamp(VOTE.0, VOTE.1).min(within);
         let (sender, mut votes) = mpsc::unbounded_channel();
-        for (index, member) in self.members.iter().enumerate() {
+        for member in &self.members {
             let asked = Arc::clone(&claimed).ask(Arc::clone(member), vote);
             let sender = sender.clone();
             // A task for each, which goes on when the majority is there. Nobody may listen any more.
-            tokio::spawn(async move { drop(sender.send((index, asked.await))) });
+            tokio::spawn(async move { drop(sender.send(asked.await)) });
         }
         drop(sender);
         let mut ballot = Ballot::new(self.members.len(), self.quorum());
         let verdict = loop {
             match timeout_at(deadline, votes.recv()).await {
-                Ok(Some((index, vote))) => ballot.count(index, vote),
+                Ok(Some(vote)) => ballot.count(vote),
                 Ok(None) | Err(_) => break ballot.close(),
             }
             if let Some(verdict) = ballot.verdict() {
@@ -42,8 +42,8 @@ impl RedlockBackend {
             }
         };
         let refused = match verdict {
-            Verdict::Granted(fence) => match self.write_back(fence, &ballot, deadline).await {
-                Ok(()) => return Ok(Acquired::Granted(fence)),
+            Verdict::Granted(fence) => match self.fence(fence, deadline).await {
+                Ok(fence) => return Ok(Acquired::Granted(fence)),
                 Err(failure) => Err(failure),
             },
             Verdict::Held(remaining) => Ok(Acquired::Busy(remaining)),
@@ -55,29 +55,44 @@ impl RedlockBackend {
         refused
     }
 
-    /// Until a majority has counted up to `fence`.
-    async fn write_back(&self, fence: Fence, ballot: &Ballot, deadline: Instant) -> Result<(), Failure> {
+    /// The fence of this hold: above every earlier one, and known to a majority. `largest` is the largest of the votes.
+    ///
+    /// Votes may be older than the last holder's fence, so they do not tell it. This question comes after the majority
+    /// of votes, hence after the last holder's end, and so its majority meets the one that knows that fence.
+    async fn fence(&self, largest: Fence, deadline: Instant) -> Result<Fence, Failure> {
+        let fence = Fence::from(largest.get() + 1);
+        match self.raise(fence, deadline).await? {
+            None => Ok(fence),
+            Some(larger) => {
+                let fence = Fence::from(larger.get() + 1);
+                // Whatever comes up now is no earlier holder's.
+                self.raise(fence, deadline).await.map(|_| fence)
+            }
+        }
+    }
+
+    /// Until a majority has counted up to `fence`. The largest counter that had come so far before.
+    async fn raise(&self, fence: Fence, deadline: Instant) -> Result<Option<Fence>, Failure> {
         let within = deadline.saturating_duration_since(Instant::now());
         let (sender, mut answers) = mpsc::unbounded_channel();
-        let mut missing = self.quorum();
-        for (index, member) in self.members.iter().enumerate() {
-            if ballot.has_counted(index, fence) {
-                missing = missing.saturating_sub(1);
-                continue;
-            }
+        for member in &self.members {
             let (member, sender) = (Arc::clone(member), sender.clone());
+            // Nobody may listen any more.
             tokio::spawn(async move { drop(sender.send(member.raise(fence, within).await)) });
         }
         drop(sender);
-        let mut failures = Vec::new();
+        let (mut missing, mut largest, mut failures) = (self.quorum(), None, Vec::new());
         while missing > 0 {
             match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(Ok(()))) => missing -= 1,
+                Ok(Some(Ok(counter))) => {
+                    missing -= 1;
+                    largest = largest.max(counter);
+                }
                 Ok(Some(Err(failure))) => failures.push(failure),
                 Ok(None) | Err(_) => return Err(no_majority(failures, "took note of the fence")),
             }
         }
-        Ok(())
+        Ok(largest)
     }
 }
 

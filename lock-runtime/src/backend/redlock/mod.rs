@@ -3,12 +3,14 @@
 //! Every server is asked at once, each with a small time-out of its own; the answer is there with the majority, and the
 //! rest is finished in the background. What is late on one server is cleared up there after the release.
 //!
-//! Fences: each server has a counter of its own, and a holder gets the largest number of those who granted. That alone
-//! does not grow: two majorities may meet in the one server that did not have the largest. So, before the grant is given
-//! out, the number is written back until a majority has counted at least that far. The next holder's majority meets that
-//! one in at least one server, which then grants a larger number; the maximum is larger still. Servers that forgot their
-//! counter learn it from the others before they vote again (`standing`), and every counter follows its server's clock,
-//! so that it is ahead of its past even where nobody could be asked.
+//! Fences: each server has a counter of its own. The largest number of those who granted does not grow from holder to
+//! holder: two majorities may meet in the one server that did not have the largest, and a vote may be older than the
+//! last holder's fence. So, once a majority has granted, a number above the largest is written back until a majority has
+//! counted that far, and a counter that was there already says so: then it goes above that one, once more. The last
+//! holder did the same before its body began; it ended before this majority was complete; and any two majorities meet in
+//! one server, which knows its fence. Servers that forgot their counter learn it from the others before they vote again
+//! (`standing`), and every counter follows its server's clock, so that it is ahead of its past even where nobody could
+//! be asked.
 
 mod claimed;
 mod ending;
@@ -111,8 +113,13 @@ impl RedlockBackend {
     /// The state of a claim whose release begins.
     fn released(&self, claim: &Claim) -> Arc<Claimed> {
         let claimed = self.claims().remove(&claim.value);
-        let claimed = claimed
-            .unwrap_or_else(|| Arc::new(Claimed::new(claim.clone(), ending::UNKNOWN_TTL, self.background.clone())));
+        let claimed = claimed.unwrap_or_else(|| {
+            Arc::new(Claimed::new(
+                claim.clone(),
+                ending::UNKNOWN_TTL,
+                self.background.clone(),
+            ))
+        });
         claimed.release();
         claimed
     }

@@ -127,7 +127,8 @@ async fn incarnation(connection: &mut MultiplexedConnection) -> Result<Incarnati
     match (fact("run_id"), up) {
         (Some(run_id), Some(seconds)) => Ok(Incarnation {
             run_id,
-            up: Duration::from_secs(seconds),
+            // The difference of two times without their fractions: it may be nearly a second too much.
+            up: Duration::from_secs(seconds).saturating_sub(Duration::from_secs(1)),
         }),
         _ => Err(Failure {
             kind: FailureKind::Permanent,

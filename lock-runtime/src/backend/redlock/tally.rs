@@ -25,7 +25,7 @@ pub(super) enum Verdict {
 pub(super) struct Ballot {
     servers: usize,
     quorum: usize,
-    granted: HashMap<usize, Fence>,
+    granted: Vec<Fence>,
     busy: Vec<(Option<Duration>, Vec<u8>)>,
     failures: Vec<Failure>,
 }
@@ -35,17 +35,15 @@ impl Ballot {
         Self {
             servers,
             quorum,
-            granted: HashMap::new(),
+            granted: Vec::new(),
             busy: Vec::new(),
             failures: Vec::new(),
         }
     }
 
-    pub(super) fn count(&mut self, server: usize, vote: Result<Vote, Failure>) {
+    pub(super) fn count(&mut self, vote: Result<Vote, Failure>) {
         match vote {
-            Ok(Vote::Granted(fence)) => {
-                self.granted.insert(server, fence);
-            }
+            Ok(Vote::Granted(fence)) => self.granted.push(fence),
             Ok(Vote::Busy { remaining, holder }) => self.busy.push((remaining, holder)),
             // Every member has its counter.
             Ok(Vote::WithoutFence) => {}
@@ -78,17 +76,12 @@ impl Ballot {
         }
     }
 
-    /// Whether this server's counter stands at `fence` or beyond.
-    pub(super) fn has_counted(&self, server: usize, fence: Fence) -> bool {
-        self.granted.get(&server).is_some_and(|counted| *counted >= fence)
-    }
-
     pub(super) fn failures(self) -> Vec<Failure> {
         self.failures
     }
 
     fn fence(&self) -> Fence {
-        self.granted.values().copied().max().unwrap_or_else(|| Fence::from(0))
+        self.granted.iter().copied().max().unwrap_or_else(|| Fence::from(0))
     }
 
     /// The votes of the other claim that has most.

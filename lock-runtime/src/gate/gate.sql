@@ -1,0 +1,1 @@
+UPDATE resource SET value = :value, fence = :fence WHERE id = :id AND fence <= :fence
