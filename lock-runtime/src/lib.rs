@@ -76,6 +76,10 @@ mod holder;
 mod key;
 mod lease;
 mod manager;
+#[cfg_attr(
+    not(feature = "simulation"),
+    allow(unreachable_pub, reason = "public for simulations only")
+)]
 mod network;
 mod outcome;
 mod ownership;

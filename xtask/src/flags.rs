@@ -3,6 +3,8 @@
 //! clap's builder and not its derive: xtask is the first thing that a fresh clone compiles, and the
 //! derive would bring syn with it for four subcommands and one flag.
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What was asked for.
@@ -18,6 +20,16 @@ pub(crate) enum Task {
     Expand {
         /// A path, or the name of a fixture in `tests/tests/ui`.
         file: String,
+    },
+    /// The deterministic simulation.
+    Simulation {
+        /// The program's own: `--seeds N`, `--seed S --trace`, …
+        arguments: Vec<OsString>,
+    },
+    /// Real servers and processes, and what happens to them.
+    Chaos {
+        /// The program's own: `--minutes N --topology T`, …
+        arguments: Vec<OsString>,
     },
     /// Everything that must hold before a change is merged.
     Ci,
@@ -42,9 +54,29 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         ("expand", flags) => Some(Task::Expand {
             file: flags.get_one::<String>("file")?.clone(),
         }),
+        ("sim", flags) => Some(Task::Simulation {
+            arguments: rest(flags),
+        }),
+        ("chaos", flags) => Some(Task::Chaos {
+            arguments: rest(flags),
+        }),
         ("ci", _) => Some(Task::Ci),
         _ => None,
     }
+}
+
+fn rest(flags: &ArgMatches) -> Vec<OsString> {
+    flags.get_many("arguments").into_iter().flatten().cloned().collect()
+}
+
+/// Arguments that a program reads for itself.
+fn passed_on(help: &'static str) -> Arg {
+    Arg::new("arguments")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .value_parser(clap::value_parser!(OsString))
+        .help(help)
 }
 
 fn command() -> Command {
@@ -81,6 +113,18 @@ fn command() -> Command {
                         .required(true)
                         .help("A Rust file, or the name of a fixture in tests/tests/ui without .rs"),
                 ),
+        )
+        .subcommand(
+            Command::new("sim")
+                .about("Run the deterministic simulation: --seeds N, or --seed S --trace for one run")
+                .disable_help_flag(true)
+                .arg(passed_on("As `cargo xtask sim --help` says")),
+        )
+        .subcommand(
+            Command::new("chaos")
+                .about("Break real servers under real processes: --minutes N --topology single|sentinel|cluster|redlock")
+                .disable_help_flag(true)
+                .arg(passed_on("As `cargo xtask chaos --help` says")),
         )
         .subcommand(
             Command::new("ci")

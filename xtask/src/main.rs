@@ -3,6 +3,7 @@
 mod ci;
 mod expand;
 mod flags;
+mod programs;
 mod redis;
 mod shell;
 mod summary;
@@ -31,6 +32,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test => test::run(&shell),
         Task::Ui { bless } => ui::run(&shell, bless),
         Task::Expand { file } => expand::run(&shell, &file),
+        Task::Simulation { arguments } => programs::simulation(&shell, &arguments),
+        Task::Chaos { arguments } => programs::chaos(&shell, &arguments),
         Task::Ci => ci::run(&shell),
     }
 }

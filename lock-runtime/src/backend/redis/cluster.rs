@@ -238,7 +238,12 @@ impl Shared {
                     return Ok(());
                 }
                 Err(failure) if failure.kind == FailureKind::Permanent => return Err(failure),
-                Err(failure) => last = failure,
+                Err(failure) => {
+                    last = Failure {
+                        reason: format!("{address}: {}", failure.reason),
+                        ..failure
+                    }
+                }
             }
         }
         Err(last)

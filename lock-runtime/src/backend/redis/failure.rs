@@ -4,6 +4,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::super::{Applied, Failure, FailureKind};
 
+/// What a user may need, in one place. `README.md` says the same by topology.
+const PERMISSIONS: &str = "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE; for a database other than 0 SELECT; with `min_replicas` WAIT; behind sentinels ROLE; in a cluster CLUSTER|SLOTS; on independent servers (redlock) INFO; on the namespace's keys and on the keys and channels distributed-lock:*";
+
 pub(in crate::backend) fn classify(error: RedisError) -> Failure {
     let (kind, applied, advice) = judge(&error);
     Failure {
@@ -45,11 +48,11 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
             ),
             ServerErrorKind::BusyLoading => (Transient, No, "the Redis server is still loading its data"),
             ServerErrorKind::MasterDown => (Transient, No, "the Redis server is a replica that has lost its master"),
-            ServerErrorKind::NoPerm => (
-                Permanent,
-                No,
-                "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and, for a database other than 0, SELECT, on the namespace's keys and on the keys and channels distributed-lock:*",
-            ),
+            ServerErrorKind::NoPerm => (Permanent, No, PERMISSIONS),
+            // So says Redis 7.0 inside a script.
+            ServerErrorKind::ResponseError if said(error, "user executing the script can't") => {
+                (Permanent, No, PERMISSIONS)
+            }
             ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot => (
                 Permanent,
                 No,
@@ -95,11 +98,15 @@ fn judge(error: &RedisError) -> (FailureKind, Applied, &'static str) {
 /// An error that we do not know: the server says where in our script it happened, and nothing was done; a proxy's own
 /// error may come after the command was carried out.
 fn by_whom(error: &RedisError) -> Applied {
-    if error.detail().is_some_and(|detail| detail.contains("script")) {
+    if said(error, "script") {
         Applied::No
     } else {
         Applied::Unknown
     }
+}
+
+fn said(error: &RedisError, what: &str) -> bool {
+    error.detail().is_some_and(|detail| detail.contains(what))
 }
 
 #[cfg(test)]

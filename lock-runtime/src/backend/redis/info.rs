@@ -74,6 +74,13 @@ pub(super) fn sentinel_urls(url: &Url) -> Result<(Url, Url), LockError> {
     Ok((own, master))
 }
 
+/// Sentinels have none.
+pub(super) fn without_database(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_path("");
+    url
+}
+
 fn check(url: &Url) -> Result<(), LockError> {
     let unix = url.scheme() == "unix";
     if unix {
@@ -193,8 +200,11 @@ pub(in crate::backend) fn connect_error(failure: Failure, door: &Door) -> LockEr
     let part = match address {
         ConnectionAddr::Unix(_) => "path",
         _ if text.contains("lookup") || text.contains("name or service") || text.contains("resolve") => "host",
+        ConnectionAddr::TcpTls { .. } if text.contains("alert") => {
+            "TLS: the server refused us; does it know the client's certificate, `Tls::client`, or want one?"
+        }
         ConnectionAddr::TcpTls { .. } if text.contains("certificate") => {
-            "TLS: the certificate of the server, or the one that it wants from us"
+            "TLS: the server's certificate is not trusted; name its authority by `Tls::ca`"
         }
         _ => "host and port",
     };

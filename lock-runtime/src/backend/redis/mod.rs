@@ -85,7 +85,7 @@ impl RedisBackend {
     /// As [`single`](Self::single).
     pub(crate) fn sentinel(sentinels: &[Url], service: &str, settings: &Settings) -> Result<Self, LockError> {
         let disturbed = Arc::new(watch::Sender::new(0));
-        let place = Sentinels::new(sentinels, service, settings)?;
+        let place = Sentinels::new(sentinels, service, settings, Arc::clone(&disturbed))?;
         Ok(Self::at(Arc::new(place), disturbed, settings))
     }
 

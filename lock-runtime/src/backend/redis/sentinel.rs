@@ -4,8 +4,8 @@
 //! with a failed-over master writes to a stale one when it comes back (measured: 40 writes in 10 s).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -32,23 +32,41 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinels {
     service: String,
-    sentinels: Vec<Door>,
+    sentinels: Vec<Sentinel>,
     /// The credentials and settings for the master, whatever its address.
     master: Door,
     /// Counts the failovers that sentinels told us of.
     moves: Arc<watch::Sender<u64>>,
+    /// Told of them too: what the old master had may be gone.
+    disturbed: Arc<watch::Sender<u64>>,
     listening: AtomicBool,
+}
+
+/// One sentinel, with the credentials that it may want: its own, or those of the master.
+#[derive(Clone)]
+struct Sentinel {
+    own: Door,
+    as_master: Option<Door>,
 }
 
 impl Sentinels {
     /// # Errors
     ///
     /// [`LockError::InvalidUrl`] with the part that is wrong.
-    pub(super) fn new(urls: &[Url], service: &str, settings: &Settings) -> Result<Self, LockError> {
+    pub(super) fn new(
+        urls: &[Url],
+        service: &str,
+        settings: &Settings,
+        disturbed: Arc<watch::Sender<u64>>,
+    ) -> Result<Self, LockError> {
         let (mut sentinels, mut master) = (Vec::new(), None);
         for url in urls {
             let (own, masters) = info::sentinel_urls(url)?;
-            sentinels.push(info::door(&own, settings)?);
+            let as_master = (own.password().is_none() && masters.password().is_some())
+                .then(|| info::door(&info::without_database(&masters), settings))
+                .transpose()?;
+            let own = info::door(&own, settings)?;
+            sentinels.push(Sentinel { own, as_master });
             master = Some(info::door(&masters, settings)?);
         }
         Ok(Self {
@@ -56,6 +74,7 @@ impl Sentinels {
             sentinels,
             master: master.ok_or_else(|| crate::url::invalid("host", "there is no sentinel"))?,
             moves: Arc::new(watch::Sender::new(0)),
+            disturbed,
             listening: AtomicBool::new(false),
         })
     }
@@ -87,8 +106,8 @@ impl Sentinels {
             Some((Some(address), _)) => Ok(address.clone()),
             _ if votes.is_empty() => Err(Failure {
                 reason: format!(
-                    "none of the {} sentinels answered{}",
-                    self.sentinels.len(),
+                    "none of the sentinels {} answered{}",
+                    self.addresses(),
                     last.as_ref()
                         .map_or_else(String::new, |failure| format!(": {}", failure.reason))
                 ),
@@ -97,21 +116,33 @@ impl Sentinels {
             }),
             _ => Err(Failure {
                 kind: FailureKind::Permanent,
-                reason: format!("the sentinels know no master `{}`", self.service),
+                reason: format!("the sentinels {} know no master `{}`", self.addresses(), self.service),
                 ..not_now()
             }),
         }
     }
 
+    fn addresses(&self) -> String {
+        let addresses: Vec<String> = self.sentinels.iter().map(|sentinel| sentinel.own.address()).collect();
+        addresses.join(", ")
+    }
+
     /// Follows what sentinels say, from the first connection on.
     fn listen(&self) {
         if !self.listening.swap(true, Ordering::Relaxed) {
-            tokio::spawn(follow(
-                self.sentinels.clone(),
-                self.service.clone(),
-                Arc::downgrade(&self.moves),
-            ));
+            let doors = self.sentinels.iter().flat_map(Sentinel::doors).cloned().collect();
+            let listeners = Listeners {
+                moves: Arc::downgrade(&self.moves),
+                disturbed: Arc::downgrade(&self.disturbed),
+            };
+            tokio::spawn(follow(doors, self.service.clone(), listeners));
         }
+    }
+}
+
+impl Sentinel {
+    fn doors(&self) -> impl Iterator<Item = &Door> {
+        std::iter::once(&self.own).chain(&self.as_master)
     }
 }
 
@@ -156,7 +187,19 @@ impl Place for Sentinels {
 }
 
 /// The address that one sentinel names; `None`: it knows no such master.
-async fn ask(sentinel: &Door, service: &str) -> Result<Option<(String, u16)>, Failure> {
+async fn ask(sentinel: &Sentinel, service: &str) -> Result<Option<(String, u16)>, Failure> {
+    let mut last = not_now();
+    for door in sentinel.doors() {
+        match ask_at(door, service).await {
+            // It wants a password, perhaps the one that the master has.
+            Err(failure) if failure.kind == FailureKind::Permanent => last = failure,
+            answer => return answer,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_at(sentinel: &Door, service: &str) -> Result<Option<(String, u16)>, Failure> {
     let mut connection = sentinel.open().await?;
     let question = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).to_owned();
     let reply = connection.send_packed_command(&question).await.map_err(classify)?;
@@ -174,16 +217,16 @@ async fn ask(sentinel: &Door, service: &str) -> Result<Option<(String, u16)>, Fa
 }
 
 /// Listens for failovers, to one sentinel after the other, while somebody wants to know.
-async fn follow(sentinels: Vec<Door>, service: String, moves: std::sync::Weak<watch::Sender<u64>>) {
+async fn follow(sentinels: Vec<Door>, service: String, listeners: Listeners) {
     for sentinel in sentinels.iter().cycle() {
-        if moves.strong_count() == 0 {
+        if listeners.moves.strong_count() == 0 {
             return;
         }
         if let Ok(Ok(mut connection)) = timeout(ANSWER, sentinel.subscribe()).await
             && let Ok(Ok(())) = timeout(ANSWER, connection.subscribe("+switch-master")).await
         {
             // What happened while nobody listened.
-            if !told(&moves) {
+            if !listeners.tell() {
                 return;
             }
             let mut messages = connection.on_message();
@@ -192,7 +235,7 @@ async fn follow(sentinels: Vec<Door>, service: String, moves: std::sync::Weak<wa
                 let concerns_us = message
                     .get_payload::<String>()
                     .is_ok_and(|text| text.split(' ').next() == Some(service.as_str()));
-                if concerns_us && !told(&moves) {
+                if concerns_us && !listeners.tell() {
                     return;
                 }
             }
@@ -201,14 +244,22 @@ async fn follow(sentinels: Vec<Door>, service: String, moves: std::sync::Weak<wa
     }
 }
 
-/// Whether anybody is left to be told.
-fn told(moves: &std::sync::Weak<watch::Sender<u64>>) -> bool {
-    match moves.upgrade() {
-        Some(moves) => {
-            moves.send_modify(|count| *count += 1);
-            true
-        }
-        None => false,
+/// Who wants to know of a failover. Weak: listening keeps nobody alive.
+struct Listeners {
+    moves: Weak<watch::Sender<u64>>,
+    disturbed: Weak<watch::Sender<u64>>,
+}
+
+impl Listeners {
+    /// Whether anybody is left to be told.
+    fn tell(&self) -> bool {
+        let (Some(moves), Some(disturbed)) = (self.moves.upgrade(), self.disturbed.upgrade()) else {
+            return false;
+        };
+        // In this order: who is disturbed asks the new master.
+        moves.send_modify(|count| *count += 1);
+        disturbed.send_modify(|count| *count += 1);
+        true
     }
 }
 

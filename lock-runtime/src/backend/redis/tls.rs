@@ -18,6 +18,7 @@ pub(super) fn client(info: ConnectionInfo, settings: &Settings) -> Result<Client
     let Some(tls) = &settings.tls else {
         return Client::open(info).map_err(|error| invalid("URL", error.category()));
     };
+    check(tls)?;
     let certificates = TlsCertificates {
         client_tls: tls.client.as_ref().map(|(certificate, key)| ClientTlsConfig {
             client_cert: certificate.clone(),
@@ -31,6 +32,35 @@ pub(super) fn client(info: ConnectionInfo, settings: &Settings) -> Result<Client
         // Its text names what is wrong, never the content.
         reason: format!("{error}; certificates and keys are PEM texts"),
     })
+}
+
+/// The library takes a text without any certificate for an empty list, and trusts nobody.
+#[cfg(feature = "tls")]
+fn check(tls: &crate::Tls) -> Result<(), LockError> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let invalid = |what: &str| LockError::InvalidOption {
+        key: None,
+        option: "tls",
+        reason: format!("the {what} is no PEM text with one; it begins with `-----BEGIN`"),
+    };
+    let certificates = |pem: &[u8]| {
+        let mut found = CertificateDer::pem_slice_iter(pem).peekable();
+        found.peek().is_some() && found.all(|certificate| certificate.is_ok())
+    };
+    if tls.ca.as_deref().is_some_and(|pem| !certificates(pem)) {
+        return Err(invalid("authority's certificate (`ca`)"));
+    }
+    if let Some((certificate, key)) = &tls.client {
+        if !certificates(certificate) {
+            return Err(invalid("client's certificate"));
+        }
+        if PrivateKeyDer::from_pem_slice(key).is_err() {
+            return Err(invalid("client's private key"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "tls"))]
