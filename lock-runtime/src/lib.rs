@@ -33,8 +33,12 @@
 //! it wakes, somebody else may hold the lock. What must never go wrong is therefore checked where it is written, by
 //! the [`Fence`]: the resource remembers the highest one and refuses lower ones.
 //!
-//! One Redis server can lose a lock: by a restart without persistence, by a failover to a replica that had not got it,
-//! by eviction (set `maxmemory-policy noeviction`). The holder finds out at its next renewal; fences go on growing.
+//! One Redis server can lose a lock: by a restart without persistence, by a failover to a replica that had not got it
+//! ([`LockManagerBuilder::min_replicas`] narrows that), by eviction (set `maxmemory-policy noeviction`). The holder finds
+//! out at its next renewal, which follows a reconnection at once; fences go on growing. A majority of independent servers
+//! loses a lock only with the data of so many that no majority is left which has it.
+//!
+//! [`gate`] has the resource's side of a fence, for memory, Redis and SQL.
 //!
 //! # Backends
 //!
@@ -44,6 +48,12 @@
 //! | `redis://user:password@host:6379/0` | one Redis server |
 //! | `rediss://…` | the same over TLS (feature `tls`, on by default) |
 //! | `unix:///path/of/the.sock?db=0&user=u&pass=p` | the same over a Unix socket |
+//! | `redis+sentinel://h:26379,h:26379/service` | the master that the sentinels name, followed through failovers |
+//! | `redis+cluster://h:6379,h:6379` | Redis Cluster |
+//! | `redlock://h:6379,h:6379,h:6379` | a majority of independent servers |
+//!
+//! `rediss+sentinel://` and `rediss+cluster://` are the same over TLS;
+//! [`LockManagerBuilder::redlock`] takes a URL for each server.
 //!
 //! # Features
 //!

@@ -16,6 +16,7 @@ mod script;
 mod sentinel;
 mod servers;
 mod slot;
+mod standing;
 mod tls;
 mod wakeups;
 
@@ -36,17 +37,17 @@ use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renew
 use crate::url::Settings;
 use crate::{Fence, LockError};
 
-pub(super) use self::answer::{Vote, text};
+pub(super) use self::answer::Vote;
 pub(super) use self::door::Door;
-pub(super) use self::failure::classify;
 pub(super) use self::info::door;
 pub(super) use self::place::Place;
+pub(super) use self::standing::Group;
 
 /// The counter that fences come from: one for the server, however many locks there are, so that it is never left
 /// behind by a lock that is not used any more.
-pub(super) const FENCE_COUNTER: &str = "distributed-lock:fence";
+const FENCE_COUNTER: &str = "distributed-lock:fence";
 /// The longest ttl that anybody asked for, on a server that is one of several independent ones.
-pub(super) const LONGEST_TTL: &str = "distributed-lock:longest-ttl";
+const LONGEST_TTL: &str = "distributed-lock:longest-ttl";
 /// Stands before a lock's full name in the name of its wake-up channel.
 const CHANNEL: &str = "distributed-lock:free:";
 
@@ -197,11 +198,6 @@ impl RedisBackend {
             }
         }
     }
-}
-
-/// [`RedisBackend::raise`] for a connection that is not in use yet.
-pub(super) fn raise_command(fence: u64) -> ::redis::Cmd {
-    RAISE.keys(1).arg(FENCE_COUNTER).arg(fence).in_full()
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {

@@ -9,14 +9,13 @@
 //! counted that far, and a counter that was there already says so: then it goes above that one, once more. The last
 //! holder did the same before its body began; it ended before this majority was complete; and any two majorities meet in
 //! one server, which knows its fence. Servers that forgot their counter learn it from the others before they vote again
-//! (`standing`), and every counter follows its server's clock, so that it is ahead of its past even where nobody could
+//! (`redis/standing`), and every counter follows its server's clock, so that it is ahead of its past even where nobody could
 //! be asked.
 
 mod claimed;
 mod ending;
 mod granting;
 mod renewing;
-mod standing;
 mod tally;
 mod wakeup;
 
@@ -31,9 +30,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use self::claimed::Claimed;
-use self::standing::Group;
 use self::wakeup::MajorityWakeup;
-use super::redis::{RedisBackend, door};
+use super::redis::{Group, RedisBackend, door};
 use super::{
     Acquired, Applied, Backend, BoxFuture, Claim, Failure, FailureKind, Leave, Released, Renewed, Stored, Wakeup,
 };

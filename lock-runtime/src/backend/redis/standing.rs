@@ -1,4 +1,4 @@
-//! Which servers may vote: not one that has just come up and forgotten its locks, and none twice.
+//! Which of several independent servers may vote: not one that has just come up and forgotten its locks, and none twice.
 //!
 //! A server that restarted without its data would grant what others still hold. So it does not vote until the longest
 //! ttl that anybody asked for is over (Redis documentation, "delayed restarts"). Each server keeps a marker that names
@@ -13,8 +13,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Value, pipe};
 use tokio::time::{Instant, timeout};
 
-use super::super::redis::{Door, FENCE_COUNTER, LONGEST_TTL, Place, classify, raise_command, text};
 use super::super::{Applied, BoxFuture, Failure, FailureKind};
+use super::answer::text;
+use super::door::Door;
+use super::failure::classify;
+use super::place::Place;
+use super::script::RAISE;
+use super::{FENCE_COUNTER, LONGEST_TTL};
 
 /// The incarnation that may vote.
 const VOTER: &str = "distributed-lock:voter";
@@ -24,7 +29,7 @@ const ANSWER: Duration = Duration::from_millis(400);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The servers of one manager.
-pub(super) struct Group {
+pub(in crate::backend) struct Group {
     doors: Vec<Door>,
     /// The incarnation that each connection leads to. A std mutex, held for a look.
     run_ids: Mutex<Vec<Option<String>>>,
@@ -32,7 +37,7 @@ pub(super) struct Group {
 
 impl Group {
     /// The members, each as a place for connections.
-    pub(super) fn places(doors: Vec<Door>) -> Vec<Arc<dyn Place>> {
+    pub(in crate::backend) fn places(doors: Vec<Door>) -> Vec<Arc<dyn Place>> {
         let group = Arc::new(Self {
             run_ids: Mutex::new(vec![None; doors.len()]),
             doors,
@@ -193,7 +198,13 @@ impl Member {
         }
         // In this order: who finds the marker may rely on the counter.
         if let Some(fence) = others.iter().filter_map(|known| known.fence).max() {
-            let raised: Result<Value, RedisError> = raise_command(fence).query_async(connection).await;
+            let raised: Result<Value, RedisError> = RAISE
+                .keys(1)
+                .arg(FENCE_COUNTER)
+                .arg(fence)
+                .in_full()
+                .query_async(connection)
+                .await;
             raised.map_err(classify)?;
         }
         let marked: Result<(), RedisError> = redis::cmd("SET")
