@@ -93,6 +93,7 @@ mod manager;
 mod network;
 mod outcome;
 mod ownership;
+mod pauses;
 mod release;
 mod renewal;
 mod request;

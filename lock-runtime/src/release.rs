@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::hold::Hold;
 use crate::manager::Shared;
 use crate::ownership::Ending;
+use crate::pauses::pauses;
 use crate::timeline::Timeline;
 use crate::{LockError, LostReason};
 
@@ -194,16 +195,6 @@ async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut o
 async fn pause(timeline: &Timeline, length: Duration) {
     let clock = timeline.clock;
     clock.sleep_until(clock.now().plus(length)).await;
-}
-
-/// 50 ms, doubling up to 1 s, without end.
-pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
-    use backon::BackoffBuilder;
-    backon::ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(Duration::from_secs(1))
-        .without_max_times()
-        .build()
 }
 
 /// A failed operation as the user's error.

@@ -4,7 +4,9 @@ use crate::{File, assert_none, files, read};
 
 /// All of the crate that a backend may know: what it is asked, the clock, and how to say that a URL
 /// is wrong. No policy, no hold, no body.
-const OPEN_TO_BACKENDS: [&str; 5] = ["backend", "clock", "url", "Fence", "LockError"];
+const OPEN_TO_BACKENDS: [&str; 8] = [
+    "backend", "clock", "network", "pauses", "url", "Fence", "LockError", "Tls",
+];
 
 #[test]
 fn the_macro_crate_names_neither_redis_nor_tokio() {

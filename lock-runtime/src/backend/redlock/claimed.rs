@@ -72,7 +72,7 @@ impl Claimed {
         self.released.cancelled().await;
         let mut over = Instant::now() + self.ttl;
         let mut answered = false;
-        let mut pauses = crate::release::pauses();
+        let mut pauses = crate::pauses::pauses();
         loop {
             let ended = member.end(&self.claim, Leave::Nothing, Wake::Nobody, ANSWER).await;
             if ended.is_ok() && !std::mem::replace(&mut answered, true) {

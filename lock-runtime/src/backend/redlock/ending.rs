@@ -63,7 +63,7 @@ async fn end_on(
     first: mpsc::UnboundedSender<Result<Released, Failure>>,
 ) {
     let started = Instant::now();
-    let mut pauses = crate::release::pauses();
+    let mut pauses = crate::pauses::pauses();
     loop {
         let leave = match leave {
             Leave::Nothing => Leave::Nothing,
