@@ -145,6 +145,10 @@ async fn ask(hold: &Hold, within: Duration) -> Result<Released, Failure> {
 }
 
 async fn keep_trying(hold: Arc<Hold>) {
+    if hold.shared.backend.is_quorum() {
+        // It does so by itself, on each server.
+        return;
+    }
     let clock = hold.timeline.clock;
     let over = clock.now().plus(hold.terms.ttl);
     for wait in pauses() {
@@ -176,7 +180,12 @@ pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Cl
 async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, unknown: bool) {
     let mut answered = false;
     for wait in pauses() {
-        if shared.backend.release(&claim, Leave::Nothing, PATIENCE).await.is_ok() {
+        let answer = shared.backend.release(&claim, Leave::Nothing, PATIENCE).await;
+        if shared.backend.is_quorum() {
+            // What is left, and what may still arrive, it clears up by itself, on each server.
+            return;
+        }
+        if answer.is_ok() {
             if !unknown || shared.closing.is_cancelled() {
                 return;
             }

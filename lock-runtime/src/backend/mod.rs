@@ -98,6 +98,8 @@ pub(crate) enum FailureKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applied {
     No,
+    /// It was not sent: there was no connection in time, and there may be one soon.
+    NotSent,
     Unknown,
 }
 
@@ -160,9 +162,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
         0
     }
 
-    /// Locks are kept by a majority of several: an attempt that fails is taken back by the backend itself, the next one
-    /// needs a token of its own (the taking back may still be under way), and a lost lease may have left something with
-    /// the minority.
+    /// Locks are kept by a majority of several. An attempt that fails is taken back by the backend itself, and the next
+    /// one needs a token of its own, because that may still be under way. A release is finished by the backend itself, on
+    /// each server, also where the answer is a failure. A lost lease may have left something with the minority.
     fn is_quorum(&self) -> bool {
         false
     }

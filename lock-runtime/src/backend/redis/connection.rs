@@ -113,7 +113,7 @@ impl Connection {
     async fn exchange(&self, message: &impl Message, deadline: Instant) -> Result<(Live, Value), Refusal> {
         let mut live = match timeout_at(deadline, Shared::live(&self.0)).await {
             Ok(live) => live?,
-            Err(_) => return Err(no_answer("connecting to", Applied::No).into()),
+            Err(_) => return Err(no_answer("connecting to", Applied::NotSent).into()),
         };
         let sent = Instant::now();
         let answer = timeout_at(deadline, message.send(&mut live.connection)).await;

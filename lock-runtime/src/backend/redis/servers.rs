@@ -61,7 +61,7 @@ impl Servers {
     /// changes nothing.
     pub(super) async fn run_twice(&self, key: &str, call: &ScriptCall, within: Duration) -> Result<Value, Failure> {
         match self.run(key, call, None, within / 2).await {
-            Err(failure) if failure.kind == FailureKind::Transient && failure.applied == Applied::Unknown => {
+            Err(failure) if failure.kind == FailureKind::Transient && failure.applied != Applied::No => {
                 self.run(key, call, None, within / 2).await
             }
             answer => answer,

@@ -239,9 +239,15 @@ fn no_majority(failures: Vec<Failure>, doing: &str) -> Failure {
         Some(kind) => kind,
         None => FailureKind::Transient,
     };
+    // Whatever was granted is taken back by ourselves.
+    let applied = if failures.iter().all(|failure| failure.applied == Applied::No) && !failures.is_empty() {
+        Applied::No
+    } else {
+        Applied::Unknown
+    };
     Failure {
         kind,
-        applied: Applied::Unknown,
+        applied,
         reason: format!("no majority of the independent servers {doing}: {}", reasons.join("; ")),
         source: failures.into_iter().find_map(|failure| failure.source),
     }
