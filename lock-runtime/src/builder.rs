@@ -8,7 +8,7 @@ use tracing::instrument::WithSubscriber;
 use crate::manager::Shared;
 #[cfg(feature = "simulation")]
 use crate::network::Network;
-use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, MAX_DURATION, check_ttl};
+use crate::terms::{DEFAULT_WAIT, MAX_DURATION, check_ttl};
 use crate::url::{self, Address, Settings};
 use crate::{Key, LockError, LockManager, Tls};
 
@@ -24,7 +24,6 @@ pub struct LockManagerBuilder {
     redact_keys: bool,
     namespace: String,
     owner: Option<String>,
-    default_ttl: Duration,
     default_wait: Duration,
 }
 
@@ -36,7 +35,6 @@ impl Default for LockManagerBuilder {
             redact_keys: false,
             namespace: "lock:".to_owned(),
             owner: None,
-            default_ttl: DEFAULT_TTL,
             default_wait: DEFAULT_WAIT,
         }
     }
@@ -48,7 +46,7 @@ impl std::fmt::Debug for LockManagerBuilder {
         f.debug_struct("LockManagerBuilder")
             .field("namespace", &self.namespace)
             .field("owner", &self.owner)
-            .field("default_ttl", &self.default_ttl)
+            .field("default_ttl", &self.settings.default_ttl)
             .field("default_wait", &self.default_wait)
             .finish_non_exhaustive()
     }
@@ -115,8 +113,11 @@ impl LockManagerBuilder {
     }
 
     /// How long a lease lives without renewal where the call says nothing; 30 s unless set. At least 100 ms.
+    ///
+    /// On independent servers (redlock) it is also how long one that has forgotten everything does not vote, where too
+    /// few of the others can be asked for the longest ttl in use.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
-        self.default_ttl = ttl;
+        self.settings.default_ttl = ttl;
         self
     }
 
@@ -138,7 +139,7 @@ impl LockManagerBuilder {
             option,
             reason: reason.to_owned(),
         };
-        check_ttl(self.default_ttl).map_err(|reason| invalid("default_ttl", &reason))?;
+        check_ttl(self.settings.default_ttl).map_err(|reason| invalid("default_ttl", &reason))?;
         if self.default_wait > MAX_DURATION {
             return Err(invalid("default_wait", "it is over 100 years"));
         }
@@ -160,7 +161,7 @@ impl LockManagerBuilder {
             backend,
             self.namespace,
             owner,
-            self.default_ttl,
+            self.settings.default_ttl,
             self.default_wait,
             self.redact_keys,
             self.settings.network.is_some(),

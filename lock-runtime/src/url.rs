@@ -1,6 +1,7 @@
 //! From a URL to a backend. The one place that knows all backends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::url::{ParseError, Url};
 
@@ -9,6 +10,7 @@ use crate::backend::memory::MemoryBackend;
 use crate::backend::redis::RedisBackend;
 use crate::backend::redlock::RedlockBackend;
 use crate::network::Network;
+use crate::terms::DEFAULT_TTL;
 use crate::{LockError, Tls};
 
 const SCHEMES: &str =
@@ -23,12 +25,25 @@ pub(crate) enum Address {
 }
 
 /// What a URL does not say.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Settings {
+    /// What is asked for where a call says nothing.
+    pub(crate) default_ttl: Duration,
     pub(crate) tls: Option<Tls>,
     pub(crate) min_replicas: usize,
     /// `None`: the operating system's.
     pub(crate) network: Option<Arc<dyn Network>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_ttl: DEFAULT_TTL,
+            tls: None,
+            min_replicas: 0,
+            network: None,
+        }
+    }
 }
 
 /// Reads the address and makes its backend, without connecting.

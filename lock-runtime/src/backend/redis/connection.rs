@@ -19,7 +19,7 @@ use super::place::Place;
 use super::script::ScriptCall;
 
 /// How long a server may take to say whether it may be used.
-const VET: Duration = Duration::from_secs(1);
+const VET: Duration = Duration::from_secs(2);
 /// An answer that is missing for so long means that the connection is no good. One that is missing for less may only
 /// mean that the lease is short; then it takes [`MISSED`] of them in a row.
 const GIVE_UP: Duration = Duration::from_millis(250);

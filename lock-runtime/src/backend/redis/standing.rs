@@ -3,7 +3,8 @@
 //! A server that restarted without its data would grant what others still hold. So it does not vote until the longest
 //! ttl that anybody asked for is over (Redis documentation, "delayed restarts"). Each server keeps a marker that names
 //! the incarnation which may vote (its run id), and the longest ttl that it was asked for. An incarnation without its
-//! marker waits, unless no server remembers any ttl: then nothing was ever locked here.
+//! marker waits, unless so many others answer that one of them would know, and none remembers any ttl: then nothing was
+//! ever locked here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::{FENCE_COUNTER, LONGEST_TTL};
 /// The incarnation that may vote.
 const VOTER: &str = "distributed-lock:voter";
 /// How long another server has to say what it knows.
-const ANSWER: Duration = Duration::from_millis(400);
+const ANSWER: Duration = Duration::from_secs(1);
 /// How often a server that may not vote is asked again at most.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -33,25 +34,58 @@ pub(in crate::backend) struct Group {
     doors: Vec<Door>,
     /// The incarnation that each connection leads to. A std mutex, held for a look.
     run_ids: Mutex<Vec<Option<String>>>,
+    /// Until when each is not asked again, and why. A std mutex, held for a look.
+    barred: Mutex<Vec<Option<(Instant, String)>>>,
+    /// The ttl to reckon with where nobody can tell.
+    default_ttl: Duration,
 }
 
 impl Group {
-    /// The members, each as a place for connections.
-    pub(in crate::backend) fn places(doors: Vec<Door>) -> Vec<Arc<dyn Place>> {
-        let group = Arc::new(Self {
+    pub(in crate::backend) fn new(doors: Vec<Door>, default_ttl: Duration) -> Arc<Self> {
+        Arc::new(Self {
             run_ids: Mutex::new(vec![None; doors.len()]),
+            barred: Mutex::new(vec![None; doors.len()]),
             doors,
-        });
-        (0..group.doors.len())
-            .map(|index| {
-                let member = Member {
-                    group: Arc::clone(&group),
-                    index,
-                    barred: Mutex::default(),
-                };
-                Arc::new(member) as Arc<dyn Place>
-            })
-            .collect()
+            default_ttl,
+        })
+    }
+
+    /// The members, each as a place for connections.
+    pub(in crate::backend) fn places(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Place>> {
+        (0..self.doors.len()).map(|index| {
+            let group = Arc::clone(self);
+            Arc::new(Member { group, index }) as Arc<dyn Place>
+        })
+    }
+
+    /// How many answer, and may not vote yet.
+    pub(in crate::backend) fn waiting(&self) -> usize {
+        let now = Instant::now();
+        let barred = self.barred();
+        barred.iter().flatten().filter(|(until, _)| now < *until).count()
+    }
+
+    /// How long a server must have been up that knows of nothing, where `others` answered and knew of `longest`.
+    ///
+    /// Whoever granted a lock was one of a majority. Without this server, that majority has at least one among the
+    /// others who answer if these are so many; with fewer, a longer ttl than they know of may be in use.
+    fn delay(&self, longest: Option<Duration>, others: usize) -> Option<Duration> {
+        let quorum = self.doors.len() / 2 + 1;
+        let longest = if others > self.doors.len() - quorum {
+            longest?
+        } else {
+            longest.unwrap_or_default().max(self.default_ttl)
+        };
+        // As long as a lease may be believed: the drift between two clocks comes on top.
+        Some(longest + longest / 100 + Duration::from_millis(2))
+    }
+
+    fn barred(&self) -> MutexGuard<'_, Vec<Option<(Instant, String)>>> {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bar(&self, index: usize, time: Duration, reason: String) {
+        self.barred()[index] = Some((Instant::now() + time, reason));
     }
 
     fn run_ids(&self) -> MutexGuard<'_, Vec<Option<String>>> {
@@ -146,15 +180,9 @@ async fn incarnation(connection: &mut MultiplexedConnection) -> Result<Incarnati
 struct Member {
     group: Arc<Group>,
     index: usize,
-    /// Until when this server is not asked again, and why. A std mutex, held for a look.
-    barred: Mutex<Option<(Instant, String)>>,
 }
 
 impl Member {
-    fn barred(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn admit(&self, address: &str, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
         let server = incarnation(connection).await?;
         if let Some(twin) = self.group.note(self.index, &server.run_id) {
@@ -171,30 +199,16 @@ impl Member {
         let others = self.group.others(self.index).await;
         let own = remembered(connection).await.map_err(classify)?;
         let longest = others.iter().chain([&own]).filter_map(|known| known.longest_ttl).max();
-        match longest {
-            // Too few to know that nothing was ever locked. Not known is not young, though: the answer comes with them.
-            None if others.len() < self.group.doors.len() / 2 => {
-                return Err(Failure {
-                    reason: format!(
-                        "{address} has not voted before, and too few of the other servers answer to tell whether it may"
-                    ),
-                    ..not_now()
-                });
-            }
-            None => {}
-            Some(longest) => {
-                // As long as a lease may be believed: the drift between two clocks comes on top.
-                let delay = longest + longest / 100 + Duration::from_millis(2);
-                if server.up < delay {
-                    let left = delay.saturating_sub(server.up);
-                    let reason = format!(
-                        "{address} came up {:?} ago and may have forgotten locks; it votes again in {left:?}, when the longest ttl is over",
-                        server.up
-                    );
-                    *self.barred() = Some((Instant::now() + left.min(AGAIN), reason.clone()));
-                    return Err(Failure { reason, ..not_now() });
-                }
-            }
+        if let Some(delay) = self.group.delay(longest, others.len())
+            && server.up < delay
+        {
+            let left = delay.saturating_sub(server.up);
+            let reason = format!(
+                "{address} came up {:?} ago and may have forgotten locks; it votes in {left:?}, when the longest ttl is over, or as soon as enough of the other servers say that there was none",
+                server.up
+            );
+            self.group.bar(self.index, left.min(AGAIN), reason.clone());
+            return Err(Failure { reason, ..not_now() });
         }
         // In this order: who finds the marker may rely on the counter.
         if let Some(fence) = others.iter().filter_map(|known| known.fence).max() {
@@ -218,7 +232,7 @@ impl Member {
 
 impl Place for Member {
     fn door(&self) -> BoxFuture<'_, Result<Door, Failure>> {
-        let barred = self.barred().clone();
+        let barred = self.group.barred()[self.index].clone();
         let answer = match barred {
             Some((until, reason)) if Instant::now() < until => Err(Failure { reason, ..not_now() }),
             _ => Ok(self.group.doors[self.index].clone()),

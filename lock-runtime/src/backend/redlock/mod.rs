@@ -40,6 +40,8 @@ use crate::url::{Settings, invalid};
 
 pub(crate) struct RedlockBackend {
     members: Vec<Arc<RedisBackend>>,
+    /// Which of them may vote.
+    group: Arc<Group>,
     /// Counts reconnections, of all members.
     disturbed: Arc<watch::Sender<u64>>,
     /// What is asked for, or held, by its value. A std mutex, held for a map operation.
@@ -82,11 +84,13 @@ impl RedlockBackend {
             ));
         }
         let disturbed = Arc::new(watch::Sender::new(0));
-        let members = Group::places(doors)
-            .into_iter()
+        let group = Group::new(doors, settings.default_ttl);
+        let members = group
+            .places()
             .map(|place| Arc::new(RedisBackend::at(place, Arc::clone(&disturbed), settings)))
             .collect();
         Ok(Self {
+            group,
             members,
             disturbed,
             claims: Mutex::default(),
@@ -147,7 +151,7 @@ impl Backend for RedlockBackend {
                     error => return Err(error),
                 }
             }
-            if usable >= self.quorum() {
+            if usable + self.group.waiting() >= self.quorum() {
                 for reason in reasons {
                     tracing::warn!(reason, "one of the independent servers cannot be used at present");
                 }
