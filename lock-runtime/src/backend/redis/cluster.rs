@@ -98,7 +98,8 @@ impl Cluster {
                 Err(Refusal::Ask(address)) => asked = Some(address),
                 // The failover is under way, or the slot has a new master.
                 Err(Refusal::Elsewhere(failure)) => {
-                    if !can_wait(deadline) {
+                    if failure.kind == FailureKind::Permanent || !can_wait(deadline) {
+                        self.refresh(version);
                         return Err(Refusal::Elsewhere(failure));
                     }
                     pause(deadline).await;

@@ -112,8 +112,8 @@ impl Connection {
 
     async fn exchange(&self, message: &impl Message, deadline: Instant) -> Result<(Live, Value), Refusal> {
         let mut live = match timeout_at(deadline, Shared::live(&self.0)).await {
-            Ok(live) => live?,
-            Err(_) => return Err(no_answer("connecting to", Applied::NotSent).into()),
+            Ok(live) => live.map_err(Refusal::Elsewhere)?,
+            Err(_) => return Err(Refusal::Elsewhere(no_answer("connecting to", Applied::NotSent))),
         };
         let sent = Instant::now();
         let answer = timeout_at(deadline, message.send(&mut live.connection)).await;
@@ -154,7 +154,6 @@ impl Connection {
             (ErrorKind::Server(ServerErrorKind::ClusterDown | ReadOnly | MasterDown), _) => {
                 Refusal::Elsewhere(classify(error))
             }
-            _ if error.is_connection_refusal() => Refusal::Elsewhere(classify(error)),
             _ => Refusal::Other(classify(error)),
         }
     }
