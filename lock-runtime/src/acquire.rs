@@ -171,6 +171,7 @@ impl Attempts {
             }
             if self.shared.backend.is_quorum() {
                 // The last attempt is being taken back, and that must not hit the next one.
+                self.take_back();
                 self.claim = claim(&self.shared, self.claim.name.clone());
             }
         }
@@ -241,6 +242,18 @@ impl Attempts {
         Ok(ownership)
     }
 
+    /// Releases what the present claim got without a hold, may have got, or may still get.
+    fn take_back(&mut self) {
+        let (pending, unknown) = (self.pending.take(), std::mem::take(&mut self.unknown));
+        let Some(route) = pending.or(unknown.then_some(0)) else {
+            return;
+        };
+        // On another route than the request's, the deletion may arrive first.
+        let unknown = unknown || (route != 0 && route != self.shared.backend.route());
+        let claim = self.claim.clone();
+        clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, unknown);
+    }
+
     fn error(&self, denied: Denied) -> LockError {
         let key = self.key.clone();
         match denied {
@@ -256,13 +269,7 @@ impl Attempts {
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        let Some(route) = self.pending.or(self.unknown.then_some(0)) else {
-            return;
-        };
-        // On another route than the request's, the deletion may arrive first.
-        let unknown = self.unknown || (route != 0 && route != self.shared.backend.route());
-        let claim = self.claim.clone();
-        clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, unknown);
+        self.take_back();
     }
 }
 
