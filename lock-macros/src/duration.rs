@@ -110,6 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_is_said() {
+        let message = |text| parse(text).unwrap_err();
+        assert!(message("").contains("is empty"), "{}", message(""));
+        assert!(message("10").contains("`10` lacks a unit of time"), "{}", message("10"));
+        assert!(
+            message("10 apples").contains("`apples` in `10 apples` is no unit of time"),
+            "{}",
+            message("10 apples")
+        );
+        assert!(message("soon").contains("`soon` is no duration"), "{}", message("soon"));
+    }
+
+    #[test]
     fn ranges_have_two_ends_in_order() {
         assert_eq!(
             parse_range("20ms..500ms"),

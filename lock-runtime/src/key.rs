@@ -35,7 +35,8 @@ impl Key {
     /// assert_eq!(Key::from_segments(["order", "1:2", "3"]).as_str(), "order:1%3A2:3");
     /// ```
     ///
-    /// The length is checked when the key is used.
+    /// The length is checked when the key is used. No segment at all makes the same as one that is empty: the empty key,
+    /// which is refused then.
     pub fn from_segments<I>(segments: I) -> Self
     where
         I: IntoIterator,
@@ -164,6 +165,14 @@ mod tests {
     #[test]
     fn letters_of_every_alphabet_stay() {
         assert_eq!(Key::from_segments(["Zoë", "注文"]).as_str(), "Zoë:注文");
+    }
+
+    #[test]
+    fn the_only_key_that_two_lists_make_is_refused() {
+        let none: [&str; 0] = [];
+        assert_eq!(Key::from_segments(none), Key::from_segments([""]));
+        assert!(Key::from_segments(none).check().is_err());
+        assert!(Key::from_segments(["", ""]).check().is_ok());
     }
 
     #[test]

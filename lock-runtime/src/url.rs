@@ -252,6 +252,11 @@ mod tests {
             "redis://u:s3cret@localhost:99999",
             "redis://u:s3cret@localhost/x",
             "what://u:s3cret@localhost",
+            // What comes before the `?` is then a port.
+            "redis://u:1?s3cret@localhost",
+            "redis+cluster://u:1?s3cret@a:1,b:2",
+            "redis+sentinel://u:1/main?s3cret=x@a:1,b:2",
+            "unix:///path?s3cret@localhost",
         ] {
             let error = open(&Address::Url(url.to_owned()), &Settings::default())
                 .err()

@@ -21,14 +21,28 @@
     reason = "a test that cannot go on fails, and says why"
 )]
 
+pub mod authority;
 pub mod backends;
+pub mod cluster_group;
+pub mod config;
 pub mod eventually;
+pub mod history;
+pub mod migration;
 pub mod process;
 pub mod proxy;
+pub mod redlock_group;
+pub mod replication;
 pub mod resource;
+pub mod sentinel_group;
 pub mod server;
 
+pub use authority::Authority;
 pub use backends::{Fixture, each_backend};
+pub use cluster_group::ClusterGroup;
 pub use eventually::{eventually, eventually_blocking};
+pub use migration::Migration;
 pub use proxy::Proxy;
+pub use redlock_group::RedlockGroup;
+pub use replication::Replication;
+pub use sentinel_group::SentinelGroup;
 pub use server::RedisServer;

@@ -111,6 +111,12 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    /// The port that clients connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// From now on every reply is late by `delay` (requests are not; replies keep their order, and
     /// do not wait for each other).
     pub fn delay(&self, delay: Duration) {

@@ -1,6 +1,5 @@
 //! A redis-server that one test owns and may break.
 
-use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use crate::config::Config;
+use crate::config::Role;
 use crate::eventually_blocking;
 use crate::process::{Owned, command, find_program};
 
@@ -17,30 +18,7 @@ const START: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
 /// The user of the harness' own client, which every server has. So the test may change the default
 /// user, and `CLIENT KILL USER default` hits everybody but the harness.
-const HARNESS: &str = "harness";
-
-/// Lines of redis.conf, beyond what every server of the harness has.
-#[derive(Debug, Default)]
-pub struct Config {
-    lines: String,
-    tls_only: bool,
-}
-
-impl Config {
-    /// Adds a directive, e.g. `("maxmemory", "2mb")`.
-    pub fn set(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Config {
-        writeln!(self.lines, "{name} {value}").unwrap();
-        self
-    }
-
-    /// The TCP port speaks TLS, with this certificate and key (PEM files).
-    pub fn tls(&mut self, certificate: &Path, key: &Path) -> &mut Config {
-        self.tls_only = true;
-        self.set("tls-cert-file", certificate.display())
-            .set("tls-key-file", key.display())
-            .set("tls-auth-clients", "no")
-    }
-}
+pub(crate) const HARNESS: &str = "harness";
 
 /// A redis-server in a temporary folder, without persistence, on a Unix socket and on a TCP port of
 /// 127.0.0.1. Killed when dropped, or when the test process dies.
@@ -74,8 +52,11 @@ impl RedisServer {
         let folder = temporary_folder();
         let start = Instant::now();
         loop {
-            let port = unused_port();
-            let (process, ready) = launch(folder.path(), port, &config);
+            let port = match config.role() {
+                Role::Node => unused_port_of_a_node(),
+                Role::Server | Role::Sentinel => unused_port(),
+            };
+            let (process, ready) = launch(folder.path(), port, &config, &Config::default());
             if ready {
                 return RedisServer {
                     process,
@@ -144,10 +125,21 @@ impl RedisServer {
     /// # Panics
     /// When it does not come back, with its log.
     pub fn restart(&mut self) {
+        self.restart_with(|_| {});
+    }
+
+    /// As [`RedisServer::restart`], with more directives for this life of the server only: the
+    /// next restart is without them.
+    ///
+    /// # Panics
+    /// As [`RedisServer::restart`].
+    pub fn restart_with(&mut self, configure: impl FnOnce(&mut Config)) {
+        let mut for_this_life = Config::default();
+        configure(&mut for_this_life);
         self.kill();
         let start = Instant::now();
         loop {
-            let (process, ready) = launch(self.folder.path(), self.port, &self.config);
+            let (process, ready) = launch(self.folder.path(), self.port, &self.config, &for_this_life);
             if ready {
                 self.process = process;
                 return;
@@ -178,7 +170,28 @@ impl RedisServer {
     /// # Errors
     /// What the server said, or that it did not answer.
     pub fn try_cli(&self, command: &[&str]) -> Result<String, String> {
-        run(&self.socket(), command).map_err(|error| error.to_string())
+        self.try_session(&[command]).map(|mut replies| replies.remove(0))
+    }
+
+    /// As [`RedisServer::try_cli`], for commands that have to come over one connection, one after
+    /// the other.
+    ///
+    /// # Errors
+    /// What the server said to the first that it refused, or that it did not answer.
+    pub fn try_session(&self, commands: &[&[&str]]) -> Result<Vec<String>, String> {
+        run(&self.socket(), commands).map_err(|error| error.to_string())
+    }
+
+    /// A user with exactly these rules of an access control list, and this password. The default
+    /// user stays as it is.
+    ///
+    /// # Panics
+    /// When the server refuses the rules.
+    pub fn user(&self, name: &str, password: &str, rules: &[impl AsRef<str>]) {
+        let password = format!(">{password}");
+        let mut command = vec!["ACL", "SETUSER", name, "reset", "on", &password];
+        command.extend(rules.iter().map(AsRef::as_ref));
+        self.cli(&command);
     }
 
     /// The value of a string key.
@@ -232,26 +245,36 @@ pub fn installed() -> Option<PathBuf> {
 /// When none is free.
 #[must_use]
 pub fn unused_port() -> u16 {
+    random_port(20_000, |port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+}
+
+/// As [`unused_port`], and nobody listens on the port + 10000 either, where a node has its bus.
+fn unused_port_of_a_node() -> u16 {
+    random_port(10_000, |port| {
+        [port, port + 10_000]
+            .iter()
+            .all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+    })
+}
+
+/// One of the first so many ports from 12000.
+fn random_port(among: u64, is_unused: impl Fn(u16) -> bool) -> u16 {
     use std::hash::{BuildHasher as _, RandomState};
-    for attempt in 0..1000_u32 {
-        let random = RandomState::new().hash_one(attempt) % 20_000;
-        let port = 12_000 + u16::try_from(random).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("1000 ports of 127.0.0.1 are in use");
+    (0..1000_u32)
+        .map(|attempt| 12_000 + u16::try_from(RandomState::new().hash_one(attempt) % among).unwrap())
+        .find(|port| is_unused(*port))
+        .expect("not all ports of 127.0.0.1 are in use")
 }
 
 /// Starts the process and waits until it answers; `false`: it ended, or did not answer in time.
-fn launch(folder: &Path, port: u16, config: &Config) -> (Owned, bool) {
+fn launch(folder: &Path, port: u16, config: &Config, for_this_life: &Config) -> (Owned, bool) {
     let program = installed().expect(
         "redis-server is not installed: install it (Debian: apt-get install redis-server), or name it in REDIS_SERVER",
     );
     // What is left of an earlier life must not be taken for signs of this one.
     let _ = std::fs::remove_file(socket(folder));
     let _ = std::fs::remove_file(log_file(folder));
-    std::fs::write(folder.join("redis.conf"), redis_conf(folder, port, config)).unwrap();
+    std::fs::write(folder.join("redis.conf"), config.text(folder, port, for_this_life)).unwrap();
 
     let mut command = command(program);
     command
@@ -260,11 +283,14 @@ fn launch(folder: &Path, port: u16, config: &Config) -> (Owned, bool) {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    if config.role() == Role::Sentinel {
+        command.arg("--sentinel");
+    }
     let mut process = Owned::spawn(command);
     let start = Instant::now();
     while start.elapsed() < START {
         // NOPERM and the like are answers too, LOADING is none.
-        if run(&socket(folder), &["PING"]).is_ok() {
+        if run(&socket(folder), &[&["PING"]]).is_ok() {
             return (process, true);
         }
         if process.ended().is_some() {
@@ -273,35 +299,6 @@ fn launch(folder: &Path, port: u16, config: &Config) -> (Owned, bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
     (process, false)
-}
-
-fn redis_conf(folder: &Path, port: u16, config: &Config) -> String {
-    let (plain, tls) = if config.tls_only { (0, port) } else { (port, 0) };
-    let tls = if tls == 0 {
-        String::new()
-    } else {
-        format!("tls-port {tls}\n")
-    };
-    let (socket, log, folder) = (socket(folder), log_file(folder), folder.display());
-    format!(
-        "bind 127.0.0.1\n\
-         protected-mode no\n\
-         port {plain}\n\
-         {tls}\
-         unixsocket {}\n\
-         unixsocketperm 700\n\
-         dir {folder}\n\
-         logfile {}\n\
-         daemonize no\n\
-         save \"\"\n\
-         appendonly no\n\
-         enable-debug-command yes\n\
-         user {HARNESS} on >{HARNESS} ~* &* +@all\n\
-         {}",
-        socket.display(),
-        log.display(),
-        config.lines
-    )
 }
 
 /// A folder with a short path: a Unix socket's has at most 108 bytes.
@@ -318,11 +315,11 @@ fn temporary_folder() -> TempDir {
     builder().tempdir_in("/tmp").unwrap()
 }
 
-fn socket(folder: &Path) -> PathBuf {
+pub(crate) fn socket(folder: &Path) -> PathBuf {
     folder.join("redis.sock")
 }
 
-fn log_file(folder: &Path) -> PathBuf {
+pub(crate) fn log_file(folder: &Path) -> PathBuf {
     folder.join("redis.log")
 }
 
@@ -330,16 +327,19 @@ fn read_log(folder: &Path) -> String {
     std::fs::read_to_string(log_file(folder)).unwrap_or_else(|error| format!("(no log: {error})"))
 }
 
-fn run(socket: &Path, command: &[&str]) -> redis::RedisResult<String> {
+fn run(socket: &Path, commands: &[&[&str]]) -> redis::RedisResult<Vec<String>> {
     let url = format!("redis+unix://{}?user={HARNESS}&pass={HARNESS}", socket.display());
     let mut connection = redis::Client::open(url)?.get_connection()?;
     connection.set_read_timeout(Some(ANSWER))?;
     connection.set_write_timeout(Some(ANSWER))?;
-    let mut request = redis::Cmd::new();
-    for part in command {
-        request.arg(part);
-    }
-    Ok(text(request.query(&mut connection)?))
+    let reply = |command: &&[&str]| {
+        let mut request = redis::Cmd::new();
+        for part in *command {
+            request.arg(part);
+        }
+        request.query(&mut connection).map(text)
+    };
+    commands.iter().map(reply).collect()
 }
 
 fn text(value: redis::Value) -> String {

@@ -9,10 +9,14 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lock_runtime::LockManager;
+use lock_tests::history::{
+    Event, History, Judgement, Model, What, cores_do_not_overlap, in_the_order_of_fences, search,
+};
 use lock_tests::process::{self, Owned};
 use lock_tests::resource::{Counter, Resource};
 use lock_tests::{RedisServer, eventually_blocking};
@@ -45,9 +49,10 @@ impl Child {
         Child::start(&["hold", &server.url(), "job", &ttl.as_millis().to_string()])
     }
 
-    fn work(locks: &RedisServer, resource: &RedisServer) -> Child {
+    fn work(locks: &RedisServer, resource: &RedisServer, records: &Path) -> Child {
         let (tasks, ttl) = (TASKS.to_string(), TTL.as_millis().to_string());
-        Child::start(&["work", &locks.url(), &resource.url(), &tasks, &ttl])
+        let records = records.to_str().unwrap();
+        Child::start(&["work", &locks.url(), &resource.url(), &tasks, &ttl, records])
     }
 
     fn pid(&self) -> String {
@@ -127,8 +132,11 @@ fn others_go_on(resource: &mut Resource) {
 #[test]
 fn no_update_is_lost_when_processes_are_killed_and_paused() {
     let (locks, server) = (RedisServer::start(), RedisServer::start());
+    let records = tempfile::tempdir().unwrap();
     let mut resource = Resource::connect(&server.url());
-    let mut workers: Vec<Child> = (0..PROCESSES).map(|_| Child::work(&locks, &server)).collect();
+    let mut workers: Vec<Child> = (0..PROCESSES)
+        .map(|_| Child::work(&locks, &server, records.path()))
+        .collect();
     others_go_on(&mut resource);
 
     // Some stand still past their ttl, in the middle of their work; others take the lock, and the
@@ -149,7 +157,7 @@ fn no_update_is_lost_when_processes_are_killed_and_paused() {
     for _ in 0..3 {
         let victim = pause_a_holder(&workers, &mut resource);
         workers[victim].process.kill();
-        workers[victim] = Child::work(&locks, &server);
+        workers[victim] = Child::work(&locks, &server, records.path());
         others_go_on(&mut resource);
     }
     eventually_blocking("all locks were used", LATE, || {
@@ -188,6 +196,7 @@ fn no_update_is_lost_when_processes_are_killed_and_paused() {
             "a process never got a lock: {text}"
         );
     }
+    judge(records.path());
     let calm: Vec<String> = said
         .into_iter()
         .zip(calm)
@@ -213,6 +222,37 @@ fn no_update_is_lost_when_processes_are_killed_and_paused() {
     eventually_blocking("no lock is held", TTL + Duration::from_secs(2), || held().is_empty());
     assert!(locks.keys().len() <= 4, "helper keys: {:?}", locks.keys());
     assert_eq!(clients(&locks), 0, "somebody is still connected");
+}
+
+/// What all clients saw of all locks is what a lock would have shown them, under all five models.
+fn judge(records: &Path) {
+    const STEPS: usize = 2_000_000;
+    let locks = Event::read(records);
+    let (mut operations, mut undecided, mut reentries, mut losses) = (0, 0, 0, 0);
+    for (lock, events) in &locks {
+        let history = History::of(events);
+        in_the_order_of_fences(&history).unwrap_or_else(|error| panic!("{lock}: {error}"));
+        cores_do_not_overlap(&history).unwrap_or_else(|error| panic!("{lock}: {error}"));
+        for model in Model::ALL {
+            match search(&history, model, STEPS) {
+                Judgement::Allowed => {}
+                Judgement::Undecided => undecided += 1,
+                refused @ Judgement::Refused { .. } => panic!("{lock}, as a {model:?}: {refused:?}"),
+            }
+        }
+        operations += history.operations.len();
+        reentries += history.operations.len() - history.outermost().operations.len();
+        let is_loss = |event: &&Event| event.what == What::Lost;
+        losses += events.iter().filter(is_loss).count();
+    }
+    println!(
+        "{operations} operations on {} locks, {reentries} of them re-entries and their ends, {losses} losses; \
+         {undecided} of {} searches took too long",
+        locks.len(),
+        locks.len() * Model::ALL.len()
+    );
+    assert!(reentries > 0, "nobody re-entered, so this showed less than it should");
+    assert!(losses > 0, "no lease was lost, so this showed less than it should");
 }
 
 /// The connections to `server` that are not the harness'.

@@ -31,6 +31,18 @@ pub(crate) enum Task {
         /// The program's own: `--minutes N --topology T`, …
         arguments: Vec<OsString>,
     },
+    /// The fuzz targets.
+    Fuzz {
+        /// For each of them.
+        minutes: u64,
+        /// `None`: all of them.
+        target: Option<String>,
+    },
+    /// Changes in the code that the tests must notice.
+    Mutants {
+        /// For cargo-mutants.
+        arguments: Vec<OsString>,
+    },
     /// Everything that must hold before a change is merged.
     Ci,
 }
@@ -54,12 +66,13 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         ("expand", flags) => Some(Task::Expand {
             file: flags.get_one::<String>("file")?.clone(),
         }),
-        ("sim", flags) => Some(Task::Simulation {
-            arguments: rest(flags),
+        ("sim", flags) => Some(Task::Simulation { arguments: rest(flags) }),
+        ("chaos", flags) => Some(Task::Chaos { arguments: rest(flags) }),
+        ("fuzz", flags) => Some(Task::Fuzz {
+            minutes: *flags.get_one("minutes")?,
+            target: flags.get_one::<String>("target").cloned(),
         }),
-        ("chaos", flags) => Some(Task::Chaos {
-            arguments: rest(flags),
-        }),
+        ("mutants", flags) => Some(Task::Mutants { arguments: rest(flags) }),
         ("ci", _) => Some(Task::Ci),
         _ => None,
     }
@@ -122,9 +135,33 @@ fn command() -> Command {
         )
         .subcommand(
             Command::new("chaos")
-                .about("Break real servers under real processes: --minutes N --topology single|sentinel|cluster|redlock")
+                .about(
+                    "Break real servers under real processes: --minutes N --topology single|sentinel|cluster|redlock",
+                )
                 .disable_help_flag(true)
                 .arg(passed_on("As `cargo xtask chaos --help` says")),
+        )
+        .subcommand(
+            Command::new("fuzz")
+                .about("Run the fuzz targets, with cargo-fuzz")
+                .arg(
+                    Arg::new("minutes")
+                        .long("minutes")
+                        .value_parser(clap::value_parser!(u64))
+                        .default_value("1")
+                        .help("How long each of them runs"),
+                )
+                .arg(
+                    Arg::new("target")
+                        .long("target")
+                        .value_parser(crate::fuzz::TARGETS)
+                        .help("This one only"),
+                ),
+        )
+        .subcommand(
+            Command::new("mutants")
+                .about("Change the code in many ways, one at a time, which the tests must notice; with cargo-mutants")
+                .arg(passed_on("For cargo-mutants: --list, --re hold.rs, --shard 1/8, …")),
         )
         .subcommand(
             Command::new("ci")

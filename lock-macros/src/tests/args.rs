@@ -131,3 +131,73 @@ fn commas_alone_are_mistakes() {
     assert_eq!(read(quote!(,)).1.len(), 1);
     assert_eq!(read(quote!(reentrant,,)).1.len(), 1);
 }
+
+/// The one message for these options.
+fn message(tokens: TokenStream) -> String {
+    let (_, mut messages) = read(tokens);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    messages.pop().unwrap_or_default()
+}
+
+#[track_caller]
+fn says(tokens: TokenStream, expected: &str) {
+    let message = message(tokens);
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn a_missing_value_is_said_at_the_end_and_before_a_comma() {
+    says(quote!(ttl =), "expected a value after `ttl =`");
+    says(quote!(ttl = , reentrant), "expected a value after `ttl =`");
+}
+
+#[test]
+fn only_a_key_is_told_about_quotes() {
+    says(quote!(key = order:<id>), "a template has quotes");
+    assert!(!message(quote!(ttl = "1s" "2s")).contains("a template has quotes"));
+}
+
+#[test]
+fn a_duration_without_quotes_is_shown_with_them() {
+    says(quote!(ttl = 5s), "a duration, written as a string: `ttl = \"5s\"`");
+    says(quote!(ttl = 7), "`ttl = \"10s\"`");
+    says(
+        quote!(backoff = 7),
+        "two durations, written as a string: `backoff = \"20ms..500ms\"`",
+    );
+    says(quote!(renew = 7), "`renew = \"3s\"`, or `renew = false`");
+}
+
+#[test]
+fn renew_is_never_true() {
+    says(quote!(renew = true), "says nothing");
+    assert_eq!(value(good(quote!(renew = false)).renew), Renew::Never);
+}
+
+#[test]
+fn a_flag_stands_alone_or_is_true_or_false() {
+    assert!(value(good(quote!(reentrant = true)).reentrant));
+    assert!(!value(good(quote!(reentrant = false)).reentrant));
+    says(quote!(reentrant = "yes"), "`reentrant` alone");
+}
+
+#[test]
+fn a_compensation_is_a_call_that_nobody_awaits() {
+    assert!(matches!(
+        value(good(quote!(compensate = self.undo())).compensate),
+        Expr::MethodCall(_)
+    ));
+    says(quote!(compensate = undo().await), "leave `.await` out");
+    says(
+        quote!(compensate = a::undo),
+        "write the call with what it needs, `compensate = a::undo(&reason)`",
+    );
+    says(quote!(compensate = 1 + 1), "needs a call");
+}
+
+#[test]
+fn a_crate_is_a_plain_path() {
+    says(quote!(crate = <A as B>::c), "write the path");
+    says(quote!(crate = a::<u8>::b), "write the path");
+    says(quote!(crate = "::a"), "a path has no quotes: write `crate = ::a`");
+}

@@ -2,7 +2,7 @@
 
 use crate::error::Errors;
 use crate::{args, check, item};
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
 
 /// The messages for these options on this function.
@@ -292,4 +292,79 @@ fn a_compensation_cannot_have_what_the_body_has_alone() {
             "`self` by `&mut`",
         );
     }
+}
+
+/// What else may be wrong with such a function is not looked at.
+#[test]
+fn a_function_that_cannot_be_locked_at_all_is_one_message() {
+    one(
+        &function(quote!(
+            const async fn ship() {}
+        )),
+        "runs at compile time",
+    );
+    one(
+        &function(quote!(
+            async unsafe extern "C" fn ship(id: u8, ...) {}
+        )),
+        "variadic",
+    );
+}
+
+#[test]
+fn only_the_empty_tuple_is_nothing() {
+    assert!(
+        function(quote!(
+            async fn ship() -> (A, B) {}
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn the_hint_fits_the_kind_of_item() {
+    one(&function(quote!(impl A {})), "on each `async fn` in it");
+    one(
+        &function(quote!(
+            trait A {}
+        )),
+        "on each `async fn` in it",
+    );
+    one(
+        &function(quote!(
+            struct A;
+        )),
+        "write it on the `async fn`",
+    );
+}
+
+#[test]
+fn a_function_that_is_being_typed_is_not_taken_for_something_else() {
+    for item in [quote!(async fn), quote!(pub fn), quote!(unsafe fn ship()->)] {
+        let messages = function(item);
+        assert!(
+            matches!(messages.as_slice(), [message] if !message.contains("works on functions")),
+            "{messages:?}"
+        );
+    }
+}
+
+/// As `macro_rules!` passes `$item:item` and `$body:block` on.
+#[test]
+fn a_function_and_a_body_may_come_from_another_macro() {
+    let in_group = |tokens| Group::new(Delimiter::None, tokens);
+    let body = in_group(quote!({ Ok(()) }));
+    let item = in_group(quote!(async fn ship() -> R #body));
+    let twice = in_group(quote!(#item));
+    assert!(function(quote!(#twice)).is_empty());
+    // Brackets of the user's own are no such group.
+    let braces = Group::new(
+        Delimiter::Brace,
+        quote!(
+            async fn ship() -> R {}
+        ),
+    );
+    assert_eq!(function(quote!(#braces)).len(), 1);
+    let parentheses = Group::new(Delimiter::Parenthesis, quote!(Ok(())));
+    one(&function(quote!(async fn ship() -> R #parentheses)), "has no body");
 }

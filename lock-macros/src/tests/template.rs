@@ -174,3 +174,19 @@ proptest! {
         prop_assert_eq!((read.root, read.accesses), (root, accesses));
     }
 }
+
+#[test]
+fn what_is_no_name_is_shown() {
+    for (text, expected) in [
+        ("<a..b>", "has a part without a name"),
+        ("<a.>", "has a part without a name"),
+        ("<a.1x>", "has `1x` where a name is expected"),
+        ("<a+b>", "has `a+b` where a name is expected"),
+    ] {
+        let problems = parse(text).expect_err(text);
+        assert!(
+            matches!(problems.as_slice(), [problem] if problem.contains(expected)),
+            "{problems:?}"
+        );
+    }
+}

@@ -15,6 +15,7 @@ mod compensation;
 mod current;
 mod errors;
 mod fences;
+mod gate;
 mod guard;
 mod guard_drop;
 mod hold_at_least;

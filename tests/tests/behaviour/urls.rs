@@ -185,7 +185,15 @@ async fn a_url_of_several_servers_where_none_is_running_is_unavailable() {
 #[tokio::test]
 async fn an_unknown_scheme_is_answered_with_the_known_ones() {
     let text = refused("memcached://127.0.0.1").await.to_string();
-    for scheme in ["memory://", "redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://", "redlock://"] {
+    for scheme in [
+        "memory://",
+        "redis://",
+        "rediss://",
+        "unix://",
+        "redis+sentinel://",
+        "redis+cluster://",
+        "redlock://",
+    ] {
         assert!(text.contains(scheme), "it names {scheme}: {text}");
     }
 }

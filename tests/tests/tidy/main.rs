@@ -11,6 +11,7 @@
 mod dependencies;
 mod names;
 mod readme;
+mod reliability;
 mod sources;
 
 use std::fs;

@@ -5,7 +5,14 @@ use crate::{File, assert_none, files, read};
 /// All of the crate that a backend may know: what it is asked, the clock, and how to say that a URL
 /// is wrong. No policy, no hold, no body.
 const OPEN_TO_BACKENDS: [&str; 8] = [
-    "backend", "clock", "network", "pauses", "url", "Fence", "LockError", "Tls",
+    "backend",
+    "clock",
+    "network",
+    "pauses",
+    "url",
+    "Fence",
+    "LockError",
+    "Tls",
 ];
 
 #[test]

@@ -151,18 +151,44 @@ async fn clock(connection: &Connection, deadline: Instant) -> Result<Duration, F
     let before = SystemTime::now();
     let reply = connection.command(&cmd("TIME"), deadline).await?;
     let after = SystemTime::now();
-    let Value::Array(parts) = &reply else {
-        return Err(super::answer::unexpected(&reply));
-    };
-    let mut numbers = parts
-        .iter()
-        .map(|part| text(part).and_then(|text| text.parse::<u64>().ok()));
-    let (Some(Some(seconds)), Some(Some(micros))) = (numbers.next(), numbers.next()) else {
-        return Err(super::answer::unexpected(&reply));
-    };
-    let theirs = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(micros);
+    let theirs = time(&reply).ok_or_else(|| super::answer::unexpected(&reply))?;
     // It was read between the two.
     let behind = before.duration_since(theirs).unwrap_or_default();
     let ahead = theirs.duration_since(after).unwrap_or_default();
     Ok(behind.max(ahead))
+}
+
+/// TIME's seconds and microseconds.
+fn time(reply: &Value) -> Option<SystemTime> {
+    let Value::Array(parts) = reply else { return None };
+    let mut numbers = parts.iter().map(|part| text(part)?.parse::<u64>().ok());
+    let (seconds, micros) = (numbers.next()??, numbers.next()??);
+    // Checked: whatever answers, it must not make us panic.
+    UNIX_EPOCH
+        .checked_add(Duration::from_secs(seconds))?
+        .checked_add(Duration::from_micros(micros))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(seconds: &str, micros: &str) -> Option<SystemTime> {
+        let number = |text: &str| Value::BulkString(text.into());
+        time(&Value::Array(vec![number(seconds), number(micros)]))
+    }
+
+    #[test]
+    fn the_servers_time_is_read() {
+        let expected = UNIX_EPOCH + Duration::new(1_700_000_000, 5_000);
+        assert_eq!(answer("1700000000", "5"), Some(expected));
+    }
+
+    #[test]
+    fn a_time_that_no_clock_can_show_is_none() {
+        assert_eq!(answer("18446744073709551615", "0"), None);
+        assert_eq!(answer("soon", "0"), None);
+        assert_eq!(time(&Value::Nil), None);
+        assert_eq!(time(&Value::Array(Vec::new())), None);
+    }
 }

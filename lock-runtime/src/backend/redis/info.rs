@@ -64,10 +64,8 @@ pub(super) fn sentinel_urls(url: &Url) -> Result<(Url, Url), LockError> {
                 }
             }
             name => {
-                return Err(invalid(
-                    "query",
-                    format!("`{name}` is unknown; there are `sentinel_user`, `sentinel_password` and `protocol`"),
-                ));
+                let there_are = "there are `sentinel_user`, `sentinel_password` and `protocol`";
+                return Err(unknown(url, name, there_are));
             }
         }
     }
@@ -108,13 +106,8 @@ fn check(url: &Url) -> Result<(), LockError> {
             "protocol" => return Err(invalid("query", "`protocol` is `resp2` or `resp3`")),
             "db" if unix => database(&value)?,
             "user" | "pass" if unix => {}
-            name if unix => {
-                return Err(invalid(
-                    "query",
-                    format!("`{name}` is unknown; there are `db`, `user`, `pass` and `protocol`"),
-                ));
-            }
-            name => return Err(invalid("query", format!("`{name}` is unknown; there is `protocol`"))),
+            name if unix => return Err(unknown(url, name, "there are `db`, `user`, `pass` and `protocol`")),
+            name => return Err(unknown(url, name, "there is `protocol`")),
         }
     }
     if url.fragment().is_some() {
@@ -124,6 +117,16 @@ fn check(url: &Url) -> Result<(), LockError> {
         ));
     }
     Ok(())
+}
+
+/// Shows the name, but not where it may be the end of a password that has a `?` in it.
+fn unknown(url: &Url, name: &str, there_are: &str) -> LockError {
+    let reason = if url.query().is_some_and(|query| query.contains('@')) {
+        format!("it has an unknown name ({there_are}); in a user or a password write `%3F` for `?`")
+    } else {
+        format!("`{name}` is unknown; {there_are}")
+    };
+    invalid("query", reason)
 }
 
 fn database(number: &str) -> Result<(), LockError> {

@@ -60,9 +60,7 @@ impl Group {
 
     /// How many answer, and may not vote yet.
     pub(in crate::backend) fn waiting(&self) -> usize {
-        let now = Instant::now();
-        let barred = self.barred();
-        barred.iter().flatten().filter(|(until, _)| now < *until).count()
+        self.barred().iter().flatten().count()
     }
 
     /// How long a server must have been up that knows of nothing, where `others` answered and knew of `longest`.
@@ -184,6 +182,7 @@ struct Member {
 
 impl Member {
     async fn admit(&self, address: &str, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+        self.group.barred()[self.index] = None;
         let server = incarnation(connection).await?;
         if let Some(twin) = self.group.note(self.index, &server.run_id) {
             return Err(Failure {
