@@ -176,6 +176,29 @@ mod tests {
     }
 
     #[test]
+    fn the_empty_key_is_refused() {
+        let error = Key::new("").unwrap_err();
+        assert!(error.to_string().contains("it is empty"), "{error}");
+    }
+
+    #[test]
+    fn an_error_shows_the_beginning_of_a_long_key() {
+        let shown = |length: usize| Key::from("é".repeat(length)).shortened().to_string();
+        assert_eq!(shown(80), "é".repeat(80));
+        assert_eq!(shown(81), "é".repeat(80) + "…");
+    }
+
+    #[test]
+    fn a_key_is_made_of_any_text_as_it_is() {
+        let text = String::from("a:%b");
+        let key = Key::from(&text);
+        assert_eq!(key, Key::from(text.as_str()));
+        assert_eq!(key, Key::from(text.clone()));
+        assert_eq!(key, Key::from(&key));
+        assert_eq!((key.as_ref(), key.to_string()), ("a:%b", text));
+    }
+
+    #[test]
     fn a_long_key_is_refused_with_its_length() {
         let error = Key::new("x".repeat(1_025)).unwrap_err();
         assert!(error.to_string().contains("1025 bytes"), "{error}");

@@ -264,7 +264,13 @@ impl Shared {
             source: Some(error.into()),
         })?;
         // Two callers may come here at once; the loser's thread ends with its timeline.
-        Ok(Arc::clone(self.real.get_or_init(|| Arc::new(timeline))))
+        let timeline = self.real.get_or_init(|| {
+            let timeline = Arc::new(timeline);
+            let weak = Arc::downgrade(&timeline);
+            self.backend.runs_on(weak);
+            timeline
+        });
+        Ok(Arc::clone(timeline))
     }
 
     /// The timeline of the lock thread, if that was started.

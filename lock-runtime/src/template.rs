@@ -94,3 +94,20 @@ impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
         self.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_stay_and_values_are_encoded() {
+        let key = template().literal("a:").value("b:c").literal("/").value(&7).key();
+        assert_eq!(key.as_str(), "a:b%3Ac/7");
+    }
+
+    #[test]
+    fn an_expression_is_the_key_as_it_is() {
+        assert_eq!(key("a:b").as_str(), "a:b");
+        assert_eq!(key(String::from("c")), Key::from("c"));
+    }
+}

@@ -8,9 +8,11 @@ pub(crate) mod memory;
 pub(crate) mod redis;
 pub(crate) mod redlock;
 
+use std::any::Any;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -173,6 +175,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
         None
     }
+
+    /// What keeps the runtime alive that operations run on: what goes on in the background holds it.
+    fn runs_on(&self, _runtime: Weak<dyn Any + Send + Sync>) {}
 
     /// Ends what still goes on in the background, soon: a shutdown waits for it. Cancel safe.
     fn settle(&self) -> BoxFuture<'_, ()> {

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use self::cluster::Cluster;
 use self::node::{Confirmation, Node};
 use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
-use self::sentinel::Sentinels;
+use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::Wakeups;
 use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
@@ -86,7 +86,7 @@ impl RedisBackend {
     /// As [`single`](Self::single).
     pub(crate) fn sentinel(sentinels: &[Url], service: &str, settings: &Settings) -> Result<Self, LockError> {
         let disturbed = Arc::new(watch::Sender::new(0));
-        let place = Sentinels::new(sentinels, service, settings, Arc::clone(&disturbed))?;
+        let place = Master::new(sentinels, service, settings, Arc::clone(&disturbed))?;
         Ok(Self::at(Arc::new(place), disturbed, settings))
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -30,7 +30,7 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// Between two subscriptions to what sentinels say, when one broke.
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) struct Sentinels {
+struct Sentinels {
     service: String,
     sentinels: Vec<Sentinel>,
     /// The credentials and settings for the master, whatever its address.
@@ -39,6 +39,8 @@ pub(super) struct Sentinels {
     moves: Arc<watch::Sender<u64>>,
     /// Told of them too: what the old master had may be gone.
     disturbed: Arc<watch::Sender<u64>>,
+    /// The master that the last connection was made to. A std mutex, held for a look.
+    current: Mutex<Option<(String, u16)>>,
     listening: AtomicBool,
 }
 
@@ -49,7 +51,7 @@ struct Sentinel {
     as_master: Option<Door>,
 }
 
-impl Sentinels {
+impl Master {
     /// # Errors
     ///
     /// [`LockError::InvalidUrl`] with the part that is wrong.
@@ -69,16 +71,19 @@ impl Sentinels {
             sentinels.push(Sentinel { own, as_master });
             master = Some(info::door(&masters, settings)?);
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Sentinels {
             service: service.to_owned(),
             sentinels,
             master: master.ok_or_else(|| crate::url::invalid("host", "there is no sentinel"))?,
             moves: Arc::new(watch::Sender::new(0)),
             disturbed,
+            current: Mutex::default(),
             listening: AtomicBool::new(false),
-        })
+        })))
     }
+}
 
+impl Sentinels {
     /// What most sentinels say. A stale one, or one that hangs, decides nothing as long as there are others.
     async fn master(&self) -> Result<(String, u16), Failure> {
         let deadline = Instant::now() + ANSWER;
@@ -127,18 +132,38 @@ impl Sentinels {
         addresses.join(", ")
     }
 
-    /// Follows what sentinels say, from the first connection on.
-    fn listen(&self) {
+    /// Follows what every sentinel says, from the first connection on.
+    fn listen(self: &Arc<Self>) {
         if !self.listening.swap(true, Ordering::Relaxed) {
-            let doors = self.sentinels.iter().flat_map(Sentinel::doors).cloned().collect();
-            let listeners = Listeners {
-                moves: Arc::downgrade(&self.moves),
-                disturbed: Arc::downgrade(&self.disturbed),
-            };
-            tokio::spawn(follow(doors, self.service.clone(), listeners));
+            for sentinel in &self.sentinels {
+                tokio::spawn(follow(sentinel.clone(), Arc::downgrade(self)));
+            }
         }
     }
+
+    /// Asks again whether the master is who we believe it is.
+    async fn look(&self) {
+        match self.master().await {
+            Ok(master) if self.current().as_ref() != Some(&master) => {
+                // In this order: who is disturbed asks the new master.
+                self.moves.send_modify(|count| *count += 1);
+                self.disturbed.send_modify(|count| *count += 1);
+            }
+            Ok(_) => {}
+            Err(failure) => tracing::debug!(
+                reason = failure.reason,
+                "the sentinels could not be asked for the master"
+            ),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<(String, u16)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// The master that the sentinels name, as a place for connections.
+pub(super) struct Master(Arc<Sentinels>);
 
 impl Sentinel {
     fn doors(&self) -> impl Iterator<Item = &Door> {
@@ -146,12 +171,14 @@ impl Sentinel {
     }
 }
 
-impl Place for Sentinels {
+impl Place for Master {
     fn door(&self) -> BoxFuture<'_, Result<Door, Failure>> {
         Box::pin(async {
-            self.listen();
-            let (host, port) = self.master().await?;
-            self.master.at(&host, port).map_err(classify)
+            self.0.listen();
+            let (host, port) = self.0.master().await?;
+            let door = self.0.master.at(&host, port).map_err(classify)?;
+            *self.0.current() = Some((host, port));
+            Ok(door)
         })
     }
 
@@ -182,7 +209,7 @@ impl Place for Sentinels {
     }
 
     fn moves(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.moves.subscribe())
+        Some(self.0.moves.subscribe())
     }
 }
 
@@ -216,50 +243,27 @@ async fn ask_at(sentinel: &Door, service: &str) -> Result<Option<(String, u16)>,
     }
 }
 
-/// Listens for failovers, to one sentinel after the other, while somebody wants to know.
-async fn follow(sentinels: Vec<Door>, service: String, listeners: Listeners) {
-    for sentinel in sentinels.iter().cycle() {
-        if listeners.moves.strong_count() == 0 {
-            return;
-        }
-        if let Ok(Ok(mut connection)) = timeout(ANSWER, sentinel.subscribe()).await
-            && let Ok(Ok(())) = timeout(ANSWER, connection.subscribe("+switch-master")).await
-        {
-            // What happened while nobody listened.
-            if !listeners.tell() {
-                return;
-            }
-            let mut messages = connection.on_message();
-            while let Some(message) = messages.next().await {
-                // "<service> <old address> <old port> <new address> <new port>"
-                let concerns_us = message
-                    .get_payload::<String>()
-                    .is_ok_and(|text| text.split(' ').next() == Some(service.as_str()));
-                if concerns_us && !listeners.tell() {
-                    return;
+/// Listens to one sentinel, while somebody wants to know. One that hangs is silent, and the others are heard.
+async fn follow(sentinel: Sentinel, sentinels: Weak<Sentinels>) {
+    while sentinels.strong_count() > 0 {
+        for door in sentinel.doors() {
+            if let Ok(Ok(mut connection)) = timeout(ANSWER, door.subscribe()).await
+                && let Ok(Ok(())) = timeout(ANSWER, connection.subscribe("+switch-master")).await
+            {
+                let mut messages = connection.on_message();
+                loop {
+                    // Also at the start: what happened while nobody listened. Whose failover it was does not matter.
+                    match sentinels.upgrade() {
+                        Some(sentinels) => sentinels.look().await,
+                        None => return,
+                    }
+                    if messages.next().await.is_none() {
+                        break;
+                    }
                 }
             }
         }
         sleep(PAUSE).await;
-    }
-}
-
-/// Who wants to know of a failover. Weak: listening keeps nobody alive.
-struct Listeners {
-    moves: Weak<watch::Sender<u64>>,
-    disturbed: Weak<watch::Sender<u64>>,
-}
-
-impl Listeners {
-    /// Whether anybody is left to be told.
-    fn tell(&self) -> bool {
-        let (Some(moves), Some(disturbed)) = (self.moves.upgrade(), self.disturbed.upgrade()) else {
-            return false;
-        };
-        // In this order: who is disturbed asks the new master.
-        moves.send_modify(|count| *count += 1);
-        disturbed.send_modify(|count| *count += 1);
-        true
     }
 }
 

@@ -63,13 +63,18 @@ impl Group {
         self.barred().iter().flatten().count()
     }
 
-    /// How long a server must have been up that knows of nothing, where `others` answered and knew of `longest`.
+    /// How long a server must have been up that knows of nothing, where `others` answered and the longest ttl that
+    /// anybody knows of is `longest`.
     ///
-    /// Whoever granted a lock was one of a majority. Without this server, that majority has at least one among the
-    /// others who answer if these are so many; with fewer, a longer ttl than they know of may be in use.
-    fn delay(&self, longest: Option<Duration>, others: usize) -> Option<Duration> {
-        let quorum = self.doors.len() / 2 + 1;
-        let longest = if others > self.doors.len() - quorum {
+    /// A lock was granted by a majority. Of that majority some may be silent now, and some may have forgotten, though no
+    /// more than a minority at a time. If one is left for certain, it is among those who answered; otherwise a longer
+    /// ttl than they know of may be in use.
+    fn delay(&self, longest: Option<Duration>, others: &[Known]) -> Option<Duration> {
+        let servers = self.doors.len();
+        let quorum = servers / 2 + 1;
+        let silent = servers - 1 - others.len();
+        let forgot = 1 + others.iter().filter(|known| known.is_nothing()).count();
+        let longest = if silent + forgot.min(servers - quorum) < quorum {
             longest?
         } else {
             longest.unwrap_or_default().max(self.default_ttl)
@@ -123,6 +128,13 @@ impl Group {
 struct Known {
     longest_ttl: Option<Duration>,
     fence: Option<u64>,
+}
+
+impl Known {
+    /// It is new, or has forgotten everything.
+    fn is_nothing(&self) -> bool {
+        self.longest_ttl.is_none() && self.fence.is_none()
+    }
 }
 
 async fn known_by(door: &Door) -> Result<Known, Failure> {
@@ -198,7 +210,7 @@ impl Member {
         let others = self.group.others(self.index).await;
         let own = remembered(connection).await.map_err(classify)?;
         let longest = others.iter().chain([&own]).filter_map(|known| known.longest_ttl).max();
-        if let Some(delay) = self.group.delay(longest, others.len())
+        if let Some(delay) = self.group.delay(longest, &others)
             && server.up < delay
         {
             let left = delay.saturating_sub(server.up);
@@ -219,6 +231,15 @@ impl Member {
                 .query_async(connection)
                 .await;
             raised.map_err(classify)?;
+        }
+        // Whoever asks it next takes it for one that remembers.
+        if let Some(longest) = longest {
+            let noted: Result<(), RedisError> = redis::cmd("SET")
+                .arg(LONGEST_TTL)
+                .arg(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
+                .query_async(connection)
+                .await;
+            noted.map_err(classify)?;
         }
         let marked: Result<(), RedisError> = redis::cmd("SET")
             .arg(VOTER)

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::super::redis::{RedisBackend, Vote, Wake};
 use super::super::{Applied, Claim, Failure, Leave};
+use super::background::Background;
 
 /// How long one server has for the answer to a release.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -20,11 +20,11 @@ pub(super) struct Claimed {
     pub(super) claim: Claim,
     pub(super) ttl: Duration,
     released: CancellationToken,
-    background: TaskTracker,
+    background: Background,
 }
 
 impl Claimed {
-    pub(super) fn new(claim: Claim, ttl: Duration, background: TaskTracker) -> Self {
+    pub(super) fn new(claim: Claim, ttl: Duration, background: Background) -> Self {
         Self {
             background,
             claim,

@@ -28,7 +28,7 @@ impl RedlockBackend {
             let asked = Arc::clone(&claimed).ask(Arc::clone(member), vote);
             let sender = sender.clone();
             // A task for each, which goes on when the majority is there. Nobody may listen any more.
-            tokio::spawn(async move { drop(sender.send(asked.await)) });
+            self.background.spawn(async move { drop(sender.send(asked.await)) });
         }
         drop(sender);
         let mut ballot = Ballot::new(self.members.len(), self.quorum());

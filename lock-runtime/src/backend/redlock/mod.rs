@@ -12,6 +12,7 @@
 //! (`redis/standing`), and every counter follows its server's clock, so that it is ahead of its past even where nobody could
 //! be asked.
 
+mod background;
 mod claimed;
 mod ending;
 mod granting;
@@ -19,16 +20,17 @@ mod renewing;
 mod tally;
 mod wakeup;
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ::url::Url;
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
+use self::background::Background;
 use self::claimed::Claimed;
 use self::wakeup::MajorityWakeup;
 use super::redis::{Group, RedisBackend, door};
@@ -47,7 +49,7 @@ pub(crate) struct RedlockBackend {
     /// What is asked for, or held, by its value. A std mutex, held for a map operation.
     claims: Mutex<HashMap<String, Arc<Claimed>>>,
     /// Has what goes on after its caller has the answer.
-    background: TaskTracker,
+    background: Background,
 }
 
 impl RedlockBackend {
@@ -94,7 +96,7 @@ impl RedlockBackend {
             members,
             disturbed,
             claims: Mutex::default(),
-            background: TaskTracker::new(),
+            background: Background::default(),
         })
     }
 
@@ -224,6 +226,10 @@ impl Backend for RedlockBackend {
     fn settle(&self) -> BoxFuture<'_, ()> {
         self.background.close();
         Box::pin(self.background.wait())
+    }
+
+    fn runs_on(&self, runtime: Weak<dyn Any + Send + Sync>) {
+        self.background.runs_on(runtime);
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

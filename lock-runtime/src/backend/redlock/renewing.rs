@@ -62,7 +62,7 @@ impl RedlockBackend {
             let Some(claimed) = claimed else { return };
             let asked = claimed.ask(Arc::clone(member), ttl / 10);
             // The next renewal finds out what became of it.
-            tokio::spawn(async move { drop(asked.await) });
+            self.background.spawn(async move { drop(asked.await) });
         }
     }
 }

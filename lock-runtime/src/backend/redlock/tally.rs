@@ -259,3 +259,7 @@ fn split<T>(answers: Vec<Result<T, Failure>>) -> (Vec<T>, Vec<Failure>) {
     }
     (good, bad)
 }
+
+#[cfg(test)]
+#[path = "tests/tally.rs"]
+mod tests;

@@ -1,0 +1,206 @@
+//! What votes amount to, for three servers and for five.
+
+use super::super::super::{Applied, FailureKind};
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn failure() -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::Unknown,
+        reason: "no answer".to_owned(),
+        source: None,
+    }
+}
+
+fn granted(fence: u64) -> Result<Vote, Failure> {
+    Ok(Vote::Granted(Fence::from(fence)))
+}
+
+fn busy(holder: &str, seconds: Option<u32>) -> Result<Vote, Failure> {
+    Ok(Vote::Busy {
+        remaining: seconds.map(|seconds| SECOND * seconds),
+        holder: holder.into(),
+    })
+}
+
+/// No answer.
+fn none() -> Result<Vote, Failure> {
+    Err(failure())
+}
+
+fn ballot<const N: usize>(servers: usize, votes: [Result<Vote, Failure>; N]) -> Ballot {
+    let mut ballot = Ballot::new(servers, servers / 2 + 1);
+    votes.into_iter().for_each(|vote| ballot.count(vote));
+    ballot
+}
+
+fn extension<const N: usize>(servers: usize, answers: [Result<Renewed, Failure>; N]) -> Extension {
+    let mut extension = Extension::new(servers, servers / 2 + 1);
+    for (server, answer) in answers.into_iter().enumerate() {
+        extension.count(server, answer);
+    }
+    extension
+}
+
+fn release<const N: usize>(servers: usize, answers: [Result<Released, Failure>; N]) -> Release {
+    let mut release = Release::new(servers, servers / 2 + 1);
+    answers.into_iter().for_each(|answer| release.count(answer));
+    release
+}
+
+#[test]
+fn a_majority_of_grants_has_the_lock_and_the_largest_fence() {
+    assert_eq!(ballot(3, [granted(7)]).verdict(), None);
+    let two = ballot(3, [granted(7), none(), granted(5)]);
+    assert_eq!(two.verdict(), Some(Verdict::Granted(Fence::from(7))));
+    assert_eq!(two.close(), Verdict::Granted(Fence::from(7)));
+}
+
+#[test]
+fn a_majority_for_another_claim_is_certain_before_all_have_voted() {
+    let two = ballot(3, [busy("a", Some(4)), busy("a", Some(2))]);
+    assert_eq!(two.verdict(), Some(Verdict::Held(Some(SECOND * 4))));
+    assert_eq!(ballot(3, [busy("a", Some(4)), granted(1)]).verdict(), None);
+    assert_eq!(ballot(3, [busy("a", Some(4)), busy("b", Some(4))]).verdict(), None);
+}
+
+#[test]
+fn votes_for_three_claims_are_a_split() {
+    let split = ballot(3, [busy("a", Some(1)), busy("b", Some(1)), granted(1)]);
+    assert_eq!(split.verdict(), Some(Verdict::Split));
+}
+
+#[test]
+fn a_claim_that_may_have_a_majority_holds() {
+    // The third server did not answer: it may be the other one's second vote.
+    let unclear = ballot(3, [busy("a", Some(3)), granted(1), none()]);
+    assert_eq!(unclear.verdict(), Some(Verdict::Held(Some(SECOND * 3))));
+    let five = ballot(5, [busy("a", Some(3)), busy("b", Some(1)), granted(1), none(), none()]);
+    assert_eq!(five.verdict(), Some(Verdict::Held(Some(SECOND * 3))));
+    let cannot = ballot(
+        5,
+        [busy("a", Some(3)), busy("b", Some(1)), granted(1), granted(2), none()],
+    );
+    assert_eq!(cannot.verdict(), Some(Verdict::Split));
+}
+
+#[test]
+fn without_another_claim_nobody_holds() {
+    let alone = ballot(5, [granted(1), granted(2), Ok(Vote::WithoutFence), none(), none()]);
+    assert_eq!(alone.verdict(), None, "a vote without a fence is none");
+    assert_eq!(alone.close(), Verdict::Undecided);
+    let two_of_four = ballot(4, [granted(1), granted(2), none(), none()]);
+    assert_eq!(two_of_four.verdict(), Some(Verdict::Undecided));
+}
+
+#[test]
+fn too_few_answers_decide_nothing() {
+    let one = ballot(3, [busy("a", None), none(), none()]);
+    assert_eq!(one.verdict(), Some(Verdict::Undecided));
+    assert_eq!(one.failures().len(), 2);
+}
+
+#[test]
+fn a_majority_is_free_when_enough_of_the_others_votes_have_expired() {
+    let held = |votes| ballot(3, votes).close();
+    let (short, long, ever) = (Some(1), Some(9), None);
+    // We have one vote and need one more: the shorter one.
+    assert_eq!(
+        held([granted(1), busy("a", long), busy("a", short)]),
+        Verdict::Held(Some(SECOND))
+    );
+    // We need two.
+    assert_eq!(
+        held([busy("a", ever), busy("a", long), busy("a", short)]),
+        Verdict::Held(Some(SECOND * 9))
+    );
+    assert_eq!(
+        held([busy("a", ever), busy("a", ever), busy("a", short)]),
+        Verdict::Held(None)
+    );
+}
+
+#[test]
+fn a_renewal_needs_a_majority_and_is_lost_when_none_is_left() {
+    use Renewed::{Extended, Missing, Taken};
+    assert_eq!(extension(3, [Ok(Extended)]).verdict(), None);
+    assert_eq!(extension(3, [Ok(Extended), Ok(Taken)]).verdict(), None);
+    assert_eq!(
+        extension(3, [Ok(Taken), Err(failure()), Err(failure())]).verdict(),
+        None
+    );
+    assert_eq!(
+        extension(3, [Ok(Taken), Ok(Extended), Ok(Extended)]).verdict(),
+        Some(Extended)
+    );
+    assert_eq!(extension(3, [Ok(Taken), Ok(Taken)]).verdict(), Some(Taken));
+    assert_eq!(extension(3, [Ok(Missing), Ok(Missing)]).verdict(), Some(Missing));
+    assert_eq!(extension(3, [Ok(Taken), Ok(Missing)]).verdict(), Some(Missing));
+    let some = extension(5, [Ok(Missing), Ok(Extended), Err(failure()), Ok(Missing)]);
+    assert_eq!(some.lost_by(), [0, 3]);
+    assert_eq!(some.verdict(), None);
+    assert_eq!(some.into_failures().len(), 1);
+}
+
+#[test]
+fn a_release_is_what_a_majority_says() {
+    use Released::{Done, Missing, Taken};
+    assert_eq!(release(3, [Ok(Done)]).verdict(), None);
+    assert_eq!(release(3, [Ok(Done)]).close(), None);
+    assert_eq!(release(3, [Ok(Done), Ok(Done)]).verdict(), Some(Done));
+    assert_eq!(release(3, [Ok(Missing), Ok(Taken)]).verdict(), Some(Missing));
+    assert_eq!(release(3, [Ok(Taken), Ok(Taken)]).verdict(), Some(Taken));
+    assert_eq!(release(3, [Ok(Missing), Ok(Missing)]).verdict(), Some(Missing));
+    // The one that is missing may have it: not certain yet, and a majority may have had it.
+    let open = release(3, [Ok(Done), Ok(Missing)]);
+    assert_eq!(open.verdict(), None);
+    assert_eq!(open.close(), Some(Done));
+    let failed = release(3, [Ok(Done), Err(failure()), Err(failure())]);
+    assert_eq!(failed.close(), None);
+    assert_eq!(failed.into_failures().len(), 2);
+}
+
+#[test]
+fn a_holder_has_a_majority_until_one_vote_too_many_expires() {
+    let at = |value: &str, seconds: Option<u32>| {
+        Ok(Some(Stored {
+            value: value.to_owned(),
+            remaining: seconds.map(|seconds| SECOND * seconds),
+        }))
+    };
+    let remaining = |answers| {
+        stored(answers, 2)
+            .map(|stored| stored.map(|stored| stored.remaining))
+            .ok()
+    };
+    assert_eq!(
+        remaining(vec![at("a", Some(1)), at("a", Some(5)), at("a", Some(9))]),
+        Some(Some(Some(SECOND * 5)))
+    );
+    assert_eq!(
+        remaining(vec![at("a", None), at("a", Some(5)), Ok(None)]),
+        Some(Some(Some(SECOND * 5)))
+    );
+    assert_eq!(
+        remaining(vec![at("a", None), at("a", None), Ok(None)]),
+        Some(Some(None))
+    );
+    assert_eq!(
+        remaining(vec![at("a", Some(1)), at("b", Some(5)), Ok(None)]),
+        Some(None)
+    );
+    assert_eq!(
+        remaining(vec![at("a", Some(1)), at("a", Some(1)), Err(failure())]),
+        Some(Some(Some(SECOND)))
+    );
+    assert_eq!(remaining(vec![at("a", Some(1)), Err(failure()), Err(failure())]), None);
+}
+
+#[test]
+fn something_was_deleted_if_anyone_says_so_and_a_majority_answers() {
+    assert_eq!(forced(vec![Ok(false), Ok(true), Err(failure())], 2).ok(), Some(true));
+    assert_eq!(forced(vec![Ok(false), Ok(false), Err(failure())], 2).ok(), Some(false));
+    assert_eq!(forced(vec![Ok(true), Err(failure()), Err(failure())], 2).ok(), None);
+}
