@@ -224,6 +224,8 @@ impl Hold {
         if self.state() != State::Held || now < planned || self.renewing.swap(true, Ordering::AcqRel) {
             return Due::Nothing;
         }
+        // Whoever wants one sooner from here on wants another one.
+        self.next_renewal.store(Moment::NEVER.as_nanos(), Ordering::Release);
         let late = now.since(planned);
         if late > self.terms.ttl / 10 {
             self.telemetry.renewal_late(&self.key, late);
@@ -234,8 +236,13 @@ impl Hold {
     /// Plans the next renewal for now, unless it is never renewed.
     pub(crate) fn hurry(&self, now: Moment) {
         if self.terms.renew_every.is_some() {
-            self.next_renewal.fetch_min(now.as_nanos(), Ordering::AcqRel);
+            self.plan(now);
         }
+    }
+
+    /// The next renewal, unless one is planned before.
+    fn plan(&self, at: Moment) {
+        self.next_renewal.fetch_min(at.as_nanos(), Ordering::AcqRel);
     }
 
     /// How long to wait for the answer to a renewal: a second chance must fit before the deadline.
@@ -257,7 +264,7 @@ impl Hold {
                     self.deadline
                         .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
                     let next = next_renewal(sent, &self.terms);
-                    self.next_renewal.store(next.as_nanos(), Ordering::Release);
+                    self.plan(next);
                     self.telemetry.renewed(&self.key, self.fence);
                 }
             }
@@ -274,13 +281,17 @@ impl Hold {
                 self.telemetry
                     .renewal_failed(&self.key, self.remaining(), &failure.reason);
                 let pause = (self.terms.ttl / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
-                self.next_renewal.store(now.plus(pause).as_nanos(), Ordering::Release);
+                self.plan(now.plus(pause));
             }
         }
     }
 
-    /// The renewal has its answer, or never gets one.
+    /// The renewal has its answer, or never gets one: then another is due.
     pub(crate) fn renewal_over(&self) {
+        let unplanned = self.next_renewal.load(Ordering::Acquire) == Moment::NEVER.as_nanos();
+        if unplanned && self.terms.renew_every.is_some() {
+            self.plan(self.timeline.clock.now());
+        }
         self.renewing.store(false, Ordering::Release);
     }
 

@@ -66,7 +66,13 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
     if hold.shared.backend.is_local() {
         local(hold, Some(LostReason::Missing));
     } else {
-        let background = keep_trying(Arc::clone(hold));
+        let again = Arc::clone(hold);
+        let background = async move {
+            // A majority goes on by itself from here.
+            if ask(&again, PATIENCE).await.is_err() {
+                keep_trying(again).await;
+            }
+        };
         hold.shared.releases.spawn_on(background, hold.timeline.runtime());
     }
 }

@@ -89,10 +89,12 @@ async fn renew(asked: Asked, clock: Clock, backend: Arc<dyn Backend>) {
     let within = holds.iter().map(|hold| hold.patience()).min().unwrap_or_default();
     // Before the request is sent: a lease is never believed to live longer than the server lets it.
     let sent = clock.now();
-    let answers = backend.renew(&claims, within).await;
-    for (hold, answer) in holds.into_iter().zip(answers) {
-        hold.renewed(sent, clock.now(), answer);
-    }
+    let each = |index: usize, answer| {
+        if let Some(hold) = holds.get(index) {
+            hold.renewed(sent, clock.now(), answer);
+        }
+    };
+    backend.renew(&claims, within, &each).await;
 }
 
 /// Holds whose renewal is under way; afterwards, however it ended (an answer, a panic, the end of its runtime), they

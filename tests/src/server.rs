@@ -1,6 +1,6 @@
 //! A redis-server that one test owns and may break.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub struct RedisServer {
     // Before the folder: the server is gone when its folder is removed.
     process: Owned,
     port: u16,
+    /// While the server is down, too: others still look for it there, and sentinels give orders.
+    _reserved: Vec<UdpSocket>,
     config: Config,
     folder: TempDir,
 }
@@ -52,15 +54,13 @@ impl RedisServer {
         let folder = temporary_folder();
         let start = Instant::now();
         loop {
-            let port = match config.role() {
-                Role::Node => unused_port_of_a_node(),
-                Role::Server | Role::Sentinel => unused_port(),
-            };
+            let (port, reserved) = reserved_port(config.role());
             let (process, ready) = launch(folder.path(), port, &config, &Config::default());
             if ready {
                 return RedisServer {
                     process,
                     port,
+                    _reserved: reserved,
                     config,
                     folder,
                 };
@@ -159,7 +159,16 @@ impl RedisServer {
     /// When the server answers with an error or not at all, with its log.
     #[allow(clippy::must_use_candidate, reason = "most commands are run for their effect")]
     pub fn cli(&self, command: &[&str]) -> String {
-        match self.try_cli(command) {
+        let mut answer = self.try_cli(command);
+        // A sentinel that changes a server's role closes the connections of its clients, ours too.
+        let closed = ["reset by peer", "unexpected end of file", "Broken pipe"];
+        if answer
+            .as_ref()
+            .is_err_and(|error| closed.iter().any(|text| error.contains(text)))
+        {
+            answer = self.try_cli(command);
+        }
+        match answer {
             Ok(reply) => reply,
             Err(error) => panic!("{command:?}: {error}; the server's log:\n{}", self.log()),
         }
@@ -245,24 +254,28 @@ pub fn installed() -> Option<PathBuf> {
 /// When none is free.
 #[must_use]
 pub fn unused_port() -> u16 {
-    random_port(20_000, |port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+    reserved_port(Role::Server).0
 }
 
-/// As [`unused_port`], and nobody listens on the port + 10000 either, where a node has its bus.
-fn unused_port_of_a_node() -> u16 {
-    random_port(10_000, |port| {
-        [port, port + 10_000]
-            .iter()
-            .all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-    })
-}
-
-/// One of the first so many ports from 12000.
-fn random_port(among: u64, is_unused: impl Fn(u16) -> bool) -> u16 {
+/// As [`unused_port`], and nobody else who asks gets it while the sockets are kept: the port of the
+/// same number for datagrams stands for it, which no server uses. For a node, nobody listens on the
+/// port + 10000 either, where it has its bus.
+fn reserved_port(role: Role) -> (u16, Vec<UdpSocket>) {
     use std::hash::{BuildHasher as _, RandomState};
+    let (among, offsets) = match role {
+        Role::Node => (10_000, &[0, 10_000][..]),
+        Role::Server | Role::Sentinel => (20_000, &[0][..]),
+    };
+    let reserve = |port: u16| {
+        let address = ("127.0.0.1", port);
+        TcpListener::bind(address).and_then(|_| UdpSocket::bind(address)).ok()
+    };
     (0..1000_u32)
-        .map(|attempt| 12_000 + u16::try_from(RandomState::new().hash_one(attempt) % among).unwrap())
-        .find(|port| is_unused(*port))
+        .find_map(|attempt| {
+            let port = 12_000 + u16::try_from(RandomState::new().hash_one(attempt) % among).unwrap();
+            let sockets: Option<Vec<_>> = offsets.iter().map(|offset| reserve(port + offset)).collect();
+            Some((port, sockets?))
+        })
         .expect("not all ports of 127.0.0.1 are in use")
 }
 

@@ -50,6 +50,9 @@ pub(crate) enum Renewed {
     Taken,
 }
 
+/// Who is told the answer to one of several renewals.
+pub(crate) type EachRenewed<'a> = dyn Fn(usize, Result<Renewed, Failure>) + Send + Sync + 'a;
+
 /// What a release leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leave {
@@ -137,12 +140,14 @@ pub(crate) trait Backend: Send + Sync + 'static {
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>>;
 
-    /// Extends each claim to its ttl from now if it is the holder. One answer for each, in order.
+    /// Extends each claim to its ttl from now if it is the holder. `each` is told one answer for each, by its place, as
+    /// soon as there is one: no claim waits for another.
     fn renew<'a>(
         &'a self,
         claims: &'a [(&'a Claim, Duration)],
         within: Duration,
-    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>>;
+        each: &'a EachRenewed<'a>,
+    ) -> BoxFuture<'a, ()>;
 
     /// Ends the hold of `claim` if it is the holder, and wakes who waits.
     fn release<'a>(

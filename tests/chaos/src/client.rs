@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use fastrand::Rng;
 use lock_runtime::{LockError, LockManager};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 
 use crate::flags::Work;
@@ -26,13 +26,15 @@ pub(crate) const TTL: Duration = Duration::from_secs(2);
 /// How many locks half of the calls want.
 pub(crate) const HOT: u64 = 3;
 /// How many locks the others want.
-pub(crate) const MANY: u64 = 100;
+pub(crate) const MANY: u64 = 60;
 
 /// What all tasks of the process share.
 struct Context {
     manager: LockManager,
     resource: Resource,
     without_fences: bool,
+    /// Where leases are watched: not where a body may block a thread.
+    watchers: Handle,
     /// Numbers the holds of this process.
     next: AtomicU64,
     /// Standard input has ended.
@@ -65,15 +67,13 @@ fn say(line: &Line) {
 /// # Errors
 /// When the counters are out of reach.
 pub(crate) fn run(work: &Work) -> Result<()> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("no runtime")?;
-    runtime.block_on(work_on(work))
+    let runtime = |threads| Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let watchers = runtime(1).context("no runtime")?;
+    let workers = runtime(2).context("no runtime")?;
+    workers.block_on(work_on(work, watchers.handle().clone()))
 }
 
-async fn work_on(work: &Work) -> Result<()> {
+async fn work_on(work: &Work, watchers: Handle) -> Result<()> {
     let Some(manager) = connect(&work.url).await else {
         return Ok(());
     };
@@ -82,6 +82,7 @@ async fn work_on(work: &Work) -> Result<()> {
         manager,
         resource: Resource::connect(&work.resource).await?,
         without_fences: work.without_fences,
+        watchers,
         next: AtomicU64::new(0),
         end: AtomicBool::new(false),
     });

@@ -175,3 +175,55 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn got(id: u64) -> Line {
+        Line::Got {
+            id,
+            key: 0,
+            fence: 1,
+            asked: 0,
+            granted: 10,
+        }
+    }
+
+    fn heard(record: &mut Record, client: u32, line: Line) {
+        let text = line.to_string();
+        record.heard(client, Some(line), &text);
+    }
+
+    #[test]
+    fn the_time_that_a_client_stood_still_is_no_part_of_its_reaction() {
+        let mut record = Record::default();
+        let lost = Line::Lost {
+            id: 1,
+            until: 100,
+            at: 507,
+            cause: "Expired".into(),
+        };
+        heard(&mut record, 0, got(1));
+        heard(&mut record, 0, lost);
+        record.paused(0, 50, 500);
+        record.paused(1, 500, 600);
+        assert_eq!(record.reactions(), [7]);
+        assert_eq!(record.holds[0].until, 100);
+    }
+
+    #[test]
+    fn what_a_killed_client_held_ends_with_it_and_that_is_no_crash() {
+        let mut record = Record::default();
+        for client in [0, 1] {
+            record.started(client);
+            heard(&mut record, client, got(1));
+        }
+        record.killed(0);
+        record.gone(0, 77);
+        assert_eq!((record.holds[0].until, record.crashed), (77, 0));
+        assert!(record.anybody_left());
+        record.gone(1, 78);
+        assert_eq!((record.crashed, record.anybody_left()), (1, false));
+    }
+}

@@ -14,6 +14,7 @@ use lock_runtime::{LockError, LockManager, LockManagerBuilder};
 const PASSWORD: char = '\u{1e}';
 /// In lower case, as hosts and schemes are made.
 const SECRET: &str = "s3cr3t";
+const ENDS_OF_HOSTS: [char; 4] = ['/', '?', '#', '\n'];
 
 fuzz_target!(|data: &[u8]| {
     let Some((&flags, text)) = data.split_first() else {
@@ -57,16 +58,14 @@ fn with_password(text: &str) -> Option<String> {
     let mut url = String::new();
     for (index, piece) in text.split(PASSWORD).enumerate() {
         if index > 0 {
-            let (_, authority) = url.rsplit_once("://")?;
-            let ends = authority.contains(['/', '?', '#', '\\', '\n']);
-            let value = authority
-                .rsplit(['?', '&'])
-                .next()
-                .is_some_and(|last| last.contains('='))
-                && authority.contains('?');
-            let password =
-                !ends && authority.contains(':') && piece.split(['/', '?', '#', '\\', '\n']).next()?.contains('@');
-            if !(password || value && !authority.contains('#')) {
+            // Of the last server in a list of them.
+            let (_, rest) = url.lines().last()?.split_once("://")?;
+            let after_the_user = !rest.contains(ENDS_OF_HOSTS) && rest.contains(':');
+            let before_the_host = piece.split(ENDS_OF_HOSTS).next()?.contains('@');
+            let in_the_query = rest.split_once('?').is_some_and(|(_, query)| {
+                !query.contains('#') && query.rsplit('&').next().is_some_and(|last| last.contains('='))
+            });
+            if url.ends_with('\n') || !(after_the_user && before_the_host || in_the_query) {
                 return None;
             }
             url.push_str(SECRET);

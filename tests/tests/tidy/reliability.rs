@@ -6,7 +6,10 @@ use crate::{assert_none, files, read};
 
 /// The rows of the table of hazards, by their cells.
 fn rows(text: &str) -> Vec<Vec<&str>> {
-    let table = text.lines().skip_while(|line| !line.starts_with("| | hazard |")).skip(2);
+    let table = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| | hazard |"))
+        .skip(2);
     table
         .take_while(|line| line.starts_with('|'))
         .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
@@ -37,7 +40,9 @@ fn every_test_that_reliability_names_is_there() {
         .into_iter()
         .flat_map(|file| {
             let module = file.path.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
-            functions(&file.text).map(move |name| (module.clone(), name)).collect::<Vec<_>>()
+            functions(&file.text)
+                .map(move |name| (module.clone(), name))
+                .collect::<Vec<_>>()
         })
         .collect();
     assert!(tests.len() > 500, "this test does not find the tests: {}", tests.len());
@@ -50,14 +55,19 @@ fn every_test_that_reliability_names_is_there() {
         .filter(|(module, name)| !tests.contains(&((*module).to_owned(), (*name).to_owned())));
     assert_none(
         "RELIABILITY.md names a test that is not there",
-        missing.map(|(module, name)| format!("{module}::{name}")).collect::<Vec<_>>(),
+        missing
+            .map(|(module, name)| format!("{module}::{name}"))
+            .collect::<Vec<_>>(),
     );
 }
 
 /// The names of all functions of a file.
 fn functions(text: &str) -> impl Iterator<Item = String> {
     text.lines().filter_map(|line| {
-        let rest = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
+        let rest = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .trim_start_matches("async ");
         let (name, _) = rest.strip_prefix("fn ")?.split_once(['(', '<'])?;
         Some(name.to_owned())
     })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use self::store::{Store, Waiter};
-use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
+use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
 use crate::clock::Clock;
 
 /// One store of locks. Everything completes at once.
@@ -63,10 +63,13 @@ impl Backend for MemoryBackend {
         &'a self,
         claims: &'a [(&'a Claim, Duration)],
         _within: Duration,
-    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
+        each: &'a EachRenewed<'a>,
+    ) -> BoxFuture<'a, ()> {
         let now = Clock::here().now();
-        let answers = claims.iter().map(|(claim, ttl)| Ok(self.store.renew(claim, *ttl, now)));
-        ready(answers.collect())
+        for (index, (claim, ttl)) in claims.iter().enumerate() {
+            each(index, Ok(self.store.renew(claim, *ttl, now)));
+        }
+        ready(())
     }
 
     fn release<'a>(

@@ -33,7 +33,7 @@ use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::Wakeups;
-use super::{Acquired, Backend, BoxFuture, Claim, Failure, Leave, Released, Renewed, Stored, Wakeup};
+use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
 use crate::url::Settings;
 use crate::{Fence, LockError};
 
@@ -139,6 +139,12 @@ impl RedisBackend {
         Ok((counter.get() > 0).then_some(counter))
     }
 
+    /// Keeps in mind that a key may stay for so long.
+    pub(super) async fn note_ttl(&self, ttl: Duration, within: Duration) -> Result<(), Failure> {
+        let call = RAISE.keys(1).arg(LONGEST_TTL).arg(millis(ttl));
+        self.servers.run(LONGEST_TTL, &call, None, within).await.map(drop)
+    }
+
     pub(super) async fn end(
         &self,
         claim: &Claim,
@@ -240,8 +246,9 @@ impl Backend for RedisBackend {
         &'a self,
         claims: &'a [(&'a Claim, Duration)],
         within: Duration,
-    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
-        Box::pin(self.servers.renew(claims, within))
+        each: &'a EachRenewed<'a>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(self.servers.renew(claims, within, each))
     }
 
     fn release<'a>(

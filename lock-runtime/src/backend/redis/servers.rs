@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::super::{Applied, Claim, Failure, FailureKind, Renewed};
+use super::super::{Applied, Claim, EachRenewed, Failure, FailureKind};
 use super::cluster::Cluster;
 use super::connection::Refusal;
 use super::node::{Confirmation, Node};
@@ -69,44 +69,49 @@ impl Servers {
     }
 
     /// One script for all claims that are on the same server and, in a cluster, in the same slot.
-    pub(super) async fn renew(&self, claims: &[(&Claim, Duration)], within: Duration) -> Vec<Result<Renewed, Failure>> {
+    pub(super) async fn renew(&self, claims: &[(&Claim, Duration)], within: Duration, each: &EachRenewed<'_>) {
+        let deadline = Instant::now() + within;
         let Self::Cluster(_) = self else {
-            return self.renew_together(claims, within).await;
+            let all: Vec<usize> = (0..claims.len()).collect();
+            return self.renew_together(claims, &all, deadline, each).await;
         };
         let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, (claim, _)) in claims.iter().enumerate() {
             slots.entry(slot(&claim.name)).or_default().push(index);
         }
-        let groups = slots.into_values().map(|indices| async move {
-            let group: Vec<_> = indices.iter().map(|&index| claims[index]).collect();
-            (indices, self.renew_together(&group, within).await)
-        });
-        let mut answers: Vec<_> = join_all(groups)
-            .await
-            .into_iter()
-            .flat_map(|(indices, answers)| indices.into_iter().zip(answers))
-            .collect();
-        answers.sort_by_key(|(index, _)| *index);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        // Side by side: a node that hangs delays its own only.
+        join_all(
+            slots
+                .values()
+                .map(|indices| self.renew_together(claims, indices, deadline, each)),
+        )
+        .await;
     }
 
-    async fn renew_together(&self, claims: &[(&Claim, Duration)], within: Duration) -> Vec<Result<Renewed, Failure>> {
-        let Some((first, _)) = claims.first() else {
-            return Vec::new();
-        };
-        match self.run_whole(&first.name, &renewal(claims), None, within).await {
-            Ok(Some(reply)) => answer::renewed(Ok(reply), claims.len()),
-            Err(failure) => answer::renewed(Err(failure), claims.len()),
+    async fn renew_together(
+        &self,
+        claims: &[(&Claim, Duration)],
+        indices: &[usize],
+        deadline: Instant,
+        each: &EachRenewed<'_>,
+    ) {
+        let group: Vec<(&Claim, Duration)> = indices.iter().map(|&index| claims[index]).collect();
+        let Some((first, _)) = group.first() else { return };
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let answers = match self.run_whole(&first.name, &renewal(&group), None, left()).await {
+            Ok(Some(reply)) => answer::renewed(Ok(reply), group.len()),
+            Err(failure) => answer::renewed(Err(failure), group.len()),
             // Some keys of the slot have moved already: one by one, each is found.
-            Ok(None) => join_all(claims.iter().map(|claim| async move {
-                let call = renewal(std::slice::from_ref(claim));
-                let reply = self.run(&claim.0.name, &call, None, within).await;
-                answer::renewed(reply, 1)
-            }))
-            .await
-            .into_iter()
-            .flatten()
-            .collect(),
+            Ok(None) => {
+                let one_by_one = group.iter().map(|claim| async move {
+                    let call = renewal(std::slice::from_ref(claim));
+                    answer::renewed(self.run(&claim.0.name, &call, None, left()).await, 1)
+                });
+                join_all(one_by_one).await.into_iter().flatten().collect()
+            }
+        };
+        for (&index, answer) in indices.iter().zip(answers) {
+            each(index, answer);
         }
     }
 

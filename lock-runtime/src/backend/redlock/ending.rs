@@ -72,6 +72,15 @@ async fn end_on(
                 rest => Leave::TakenFor(rest),
             },
         };
+        if let Leave::TakenFor(rest) = leave
+            && let Err(failure) = member.note_ttl(rest, ANSWER).await
+        {
+            // It shows in the release, too.
+            tracing::debug!(
+                reason = failure.reason,
+                "how long a lock stays taken could not be noted"
+            );
+        }
         let answer = member.end(&claimed.claim, leave, wake, ANSWER).await;
         let done = answer.is_ok();
         // Nobody may listen any more, and later answers are of no interest.

@@ -35,7 +35,7 @@ use self::claimed::Claimed;
 use self::wakeup::MajorityWakeup;
 use super::redis::{Group, RedisBackend, door};
 use super::{
-    Acquired, Applied, Backend, BoxFuture, Claim, Failure, FailureKind, Leave, Released, Renewed, Stored, Wakeup,
+    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Stored, Wakeup,
 };
 use crate::LockError;
 use crate::url::{Settings, invalid};
@@ -183,8 +183,9 @@ impl Backend for RedlockBackend {
         &'a self,
         claims: &'a [(&'a Claim, Duration)],
         within: Duration,
-    ) -> BoxFuture<'a, Vec<Result<Renewed, Failure>>> {
-        Box::pin(self.extend(claims, within))
+        each: &'a EachRenewed<'a>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(self.extend(claims, within, each))
     }
 
     fn release<'a>(

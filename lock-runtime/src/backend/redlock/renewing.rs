@@ -6,51 +6,55 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::super::{Backend, Claim, Failure, Renewed};
+use super::super::{Backend, Claim, EachRenewed, Renewed};
 use super::tally::Extension;
 use super::{RedlockBackend, no_majority};
 
 impl RedlockBackend {
-    pub(super) async fn extend(
-        &self,
-        claims: &[(&Claim, Duration)],
-        within: Duration,
-    ) -> Vec<Result<Renewed, Failure>> {
+    pub(super) async fn extend(&self, claims: &[(&Claim, Duration)], within: Duration, each: &EachRenewed<'_>) {
         let deadline = Instant::now() + within;
         let owned: Arc<Vec<(Claim, Duration)>> =
             Arc::new(claims.iter().map(|(claim, ttl)| ((*claim).clone(), *ttl)).collect());
         let (sender, mut answers) = mpsc::unbounded_channel();
-        for (index, member) in self.members.iter().enumerate() {
+        for (server, member) in self.members.iter().enumerate() {
             let (member, owned, sender) = (Arc::clone(member), Arc::clone(&owned), sender.clone());
             // A task for each: one that hangs delays nobody.
             tokio::spawn(async move {
                 let claims: Vec<_> = owned.iter().map(|(claim, ttl)| (claim, *ttl)).collect();
-                drop(sender.send((index, member.renew(&claims, within).await)));
+                // Nobody may listen any more.
+                let tell = |claim, answer| drop(sender.send((server, claim, answer)));
+                member.renew(&claims, within, &tell).await;
             });
         }
         drop(sender);
-        let mut extensions: Vec<Extension> = claims
-            .iter()
-            .map(|_| Extension::new(self.members.len(), self.quorum()))
-            .collect();
-        while extensions.iter().any(|extension| extension.verdict().is_none()) {
-            let Ok(Some((index, answers))) = timeout_at(deadline, answers.recv()).await else {
+        let new = || Some(Extension::new(self.members.len(), self.quorum()));
+        let mut undecided: Vec<Option<Extension>> = claims.iter().map(|_| new()).collect();
+        let mut left = claims.len();
+        while left > 0 {
+            let Ok(Some((server, index, answer))) = timeout_at(deadline, answers.recv()).await else {
                 break;
             };
-            for (extension, answer) in extensions.iter_mut().zip(answers) {
-                extension.count(index, answer);
+            let Some(slot) = undecided.get_mut(index) else { continue };
+            let verdict = slot.as_mut().and_then(|extension| {
+                extension.count(server, answer);
+                extension.verdict()
+            });
+            if let Some(verdict) = verdict
+                && let Some(extension) = slot.take()
+            {
+                left -= 1;
+                if verdict == Renewed::Extended {
+                    let (claim, ttl) = claims[index];
+                    self.populate(claim, ttl, extension.lost_by());
+                }
+                each(index, Ok(verdict));
             }
         }
-        let renewed = extensions.into_iter().zip(claims);
-        renewed
-            .map(|(extension, (claim, ttl))| {
-                let verdict = extension.verdict();
-                if verdict == Some(Renewed::Extended) {
-                    self.populate(claim, *ttl, extension.lost_by());
-                }
-                verdict.ok_or_else(|| no_majority(extension.into_failures(), "extended the lease"))
-            })
-            .collect()
+        for (index, extension) in undecided.into_iter().enumerate() {
+            if let Some(extension) = extension {
+                each(index, Err(no_majority(extension.into_failures(), "extended the lease")));
+            }
+        }
     }
 
     /// Gives the key again to servers that lost it, while a majority still has it: otherwise the next loss could be one

@@ -27,7 +27,7 @@ impl Pace {
     /// Mostly short; sometimes longer than the ttl, so that the lease must be renewed. Seldom that, where many wait.
     pub(super) fn drawn(key: u64, random: &mut Rng) -> Pace {
         let short = Duration::from_millis(random.u64(1..8));
-        match random.u8(..if key < HOT { 200 } else { 40 }) {
+        match random.u8(..if key < HOT { 120 } else { 40 }) {
             0 => Pace {
                 rounds: random.u32(10..30),
                 thinking: Duration::from_millis(100),
@@ -38,10 +38,16 @@ impl Pace {
                 thinking: Duration::from_millis(random.u64(500..4000)),
                 blocking: false,
             },
-            2..=15 | 40..100 => Pace {
+            2..=15 | 50..90 => Pace {
                 rounds: 1,
                 thinking: short,
                 blocking: true,
+            },
+            // Long enough for somebody else to come between, where the servers have forgotten the lock.
+            40..50 => Pace {
+                rounds: 1,
+                thinking: Duration::from_millis(random.u64(20..400)),
+                blocking: false,
             },
             _ => Pace {
                 rounds: 1,
@@ -57,7 +63,7 @@ pub(super) async fn hold(context: &Context, call: &Call, lease: Lease) {
     call.started.store(true, Ordering::SeqCst);
     let id = context.next.fetch_add(1, Ordering::Relaxed);
     let fence = if context.without_fences { 0 } else { lease.fence().get() };
-    let watched = Watched::begin(id, call, lease);
+    let watched = Watched::begin(id, call, lease, &context.watchers);
     for _ in 0..call.pace.rounds {
         match step(context, call, id, fence).await {
             Ok(Step::Done) => {}

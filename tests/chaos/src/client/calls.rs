@@ -71,7 +71,7 @@ fn tell(call: &Call, result: Result<(), LockError>) {
         // The body's own end told it.
         Some(_) if started => return,
         Some(cause) => Line::LostOutside {
-            cause: format!("{cause:?}"),
+            cause: format!("{cause:?} before the body"),
         },
         None if error.is_conflict() => Line::Conflict,
         None if error.is_unavailable() && no_answer(&reason) => Line::Unknown { reason },
@@ -123,7 +123,7 @@ async fn with_a_guard(context: &Context, call: &Call, wait: Duration) -> Result<
         // Found only now, after the body had ended well.
         Err(error) if was_held && let Some(cause) = error.lost_reason() => {
             say(&Line::LostOutside {
-                cause: format!("{cause:?}"),
+                cause: format!("{cause:?} at the release"),
             });
             Ok(())
         }

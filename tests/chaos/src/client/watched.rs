@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lock_runtime::{Lease, LockError, LostReason};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::calls::Call;
@@ -53,7 +54,7 @@ impl Seen {
 
 impl Watched {
     /// The body begins now.
-    pub(super) fn begin(id: u64, call: &Call, lease: Lease) -> Watched {
+    pub(super) fn begin(id: u64, call: &Call, lease: Lease, watchers: &Handle) -> Watched {
         let granted = clock::now();
         say(&Line::Got {
             id,
@@ -65,7 +66,7 @@ impl Watched {
         let seen = Arc::new(Seen::default());
         seen.deadline.store(granted, Ordering::SeqCst);
         seen.look(&lease);
-        let watch = tokio::spawn(watch(lease.clone(), Arc::clone(&seen)));
+        let watch = watchers.spawn(watch(lease.clone(), Arc::clone(&seen)));
         Watched {
             id,
             lease,

@@ -81,8 +81,8 @@ impl Servers for Redlock {
         let minority = MEMBERS - self.group.majority();
         let count = match random.u8(..10) {
             // A majority that is flushed has forgotten all locks: that is shown with one server.
-            0 if fault != Fault::Flush => self.group.majority(),
-            0..=3 => minority,
+            0 | 1 if fault != Fault::Flush => self.group.majority(),
+            0..=4 => minority,
             _ => 1,
         };
         let mut members: Vec<usize> = (0..MEMBERS).collect();

@@ -4,7 +4,7 @@
 //! are held up, by the server itself.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
@@ -88,12 +88,13 @@ impl Servers for Sentinel {
     }
 
     fn forgetful(&self) -> &'static [Fault] {
-        // A pause too: the master may be replaced meanwhile.
+        // A pause too, and a delay on a busy machine: the master may be replaced meanwhile.
         &[
             Fault::FailOver,
             Fault::HandOver,
             Fault::Restart,
             Fault::Pause,
+            Fault::Delay,
             Fault::Flush,
         ]
     }
@@ -114,8 +115,8 @@ impl Servers for Sentinel {
                 config.set("replicaof", "no one");
             }),
             Fault::Cut => {
-                let over = std::time::Instant::now() + length;
-                while std::time::Instant::now() < over {
+                let over = Instant::now() + length;
+                while Instant::now() < over {
                     // Normal clients: not the replicas, but those who listen.
                     for kind in ["normal", "pubsub"] {
                         tell(&self.group.servers[number], &["CLIENT", "KILL", "TYPE", kind])?;

@@ -1,0 +1,296 @@
+//! The scripts, branch by branch.
+
+use super::Step::UntilGone;
+use super::{As, Case, ask, eval, evalsha};
+
+const LOCK: &str = "lock:a";
+const COUNTER: &str = "distributed-lock:fence";
+const LONGEST: &str = "distributed-lock:longest-ttl";
+
+pub(super) fn acquire() -> Vec<Case> {
+    let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl]);
+    let noting = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER, LONGEST], &[claim, ttl]);
+    vec![
+        Case::new(
+            "a free lock is granted, stored and given a time",
+            [
+                acquire("me 1", "5000"),
+                ask("GET lock:a"),
+                ask("PTTL lock:a").about(5000),
+                ask("GET distributed-lock:fence"),
+                ask("PTTL distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "another claim is refused with the rest of the time and the holder",
+            [
+                acquire("me", "5000"),
+                acquire("you", "9000").about(5000),
+                ask("PTTL lock:a").about(5000),
+                ask("GET lock:a"),
+            ],
+        ),
+        Case::new(
+            "the same claim twice is granted twice, with another fence and a new time",
+            [
+                acquire("me", "3000"),
+                acquire("me", "9000"),
+                ask("PTTL lock:a").about(9000),
+            ],
+        ),
+        Case::new(
+            "a lock without a time is refused with -1",
+            [ask("SET lock:a you"), acquire("me", "5000")],
+        ),
+        Case::new(
+            "an expired lock is granted",
+            [
+                acquire("you", "30"),
+                UntilGone(LOCK),
+                acquire("me", "5000"),
+                ask("GET lock:a"),
+            ],
+        ),
+        Case::new(
+            "a key of another type is refused and left alone",
+            [
+                ask("RPUSH lock:a x"),
+                acquire("me", "5000"),
+                ask("EXISTS lock:a distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a fence counter of another type ends the script before anything is written",
+            [
+                ask("RPUSH distributed-lock:fence x"),
+                acquire("me", "5000"),
+                ask("EXISTS lock:a"),
+            ],
+        ),
+        Case::new(
+            "a fence counter that is no number begins anew",
+            [ask("SET distributed-lock:fence nonsense"), acquire("me", "5000")],
+        ),
+        Case::new(
+            "a fence counter ahead of the time is counted up",
+            [
+                ask("SET distributed-lock:fence 4000000000000000"),
+                acquire("me", "5000").compared(As::Itself),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "out of memory, nothing is granted and nothing is left behind",
+            [
+                ask("CONFIG SET maxmemory 1"),
+                acquire("me", "5000"),
+                ask("CONFIG SET maxmemory 0"),
+                ask("EXISTS lock:a distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a time that is none is refused, and no lock is left behind",
+            [acquire("me", "0"), acquire("me", "x"), ask("EXISTS lock:a")],
+        ),
+        Case::new(
+            "without a counter there is no fence",
+            [
+                eval("acquire", &[LOCK], &["me", "5000"]),
+                ask("EXISTS distributed-lock:fence"),
+                ask("GET lock:a"),
+            ],
+        ),
+        Case::new(
+            "the longest time that was asked for is noted and never gets shorter",
+            [
+                noting("me", "3000"),
+                ask("GET distributed-lock:longest-ttl"),
+                noting("me", "2000"),
+                ask("GET distributed-lock:longest-ttl"),
+                noting("me", "10000"),
+                ask("GET distributed-lock:longest-ttl"),
+                ask("PTTL distributed-lock:longest-ttl"),
+                noting("you", "20000").about(10000),
+                ask("GET distributed-lock:longest-ttl"),
+            ],
+        ),
+        Case::new(
+            "a note of another type ends the script before the lock is written",
+            [
+                ask("RPUSH distributed-lock:longest-ttl x"),
+                noting("me", "3000"),
+                ask("EXISTS lock:a"),
+            ],
+        ),
+    ]
+}
+
+pub(super) fn others() -> Vec<Case> {
+    let release = |claim: &str, rest: &str, channel: &str| eval("release", &[LOCK], &[claim, rest, channel]);
+    let inspect = || eval("inspect", &[LOCK], &[]);
+    vec![
+        Case::new(
+            "renewal extends what is the claim's, and says of each other what it is",
+            [
+                ask("SET a me PX 1000"),
+                ask("SET b you PX 2000"),
+                ask("RPUSH c x"),
+                ask("SET e me"),
+                eval(
+                    "renew",
+                    &["a", "b", "c", "d", "e"],
+                    &["me", "me", "me", "me", "me", "5000", "5000", "5000", "5000", "6000"],
+                ),
+                ask("PTTL a").about(5000),
+                ask("PTTL b").about(2000),
+                ask("PTTL c"),
+                ask("PTTL d"),
+                ask("PTTL e").about(6000),
+            ],
+        ),
+        Case::new(
+            "renewal never creates a key, and may be sent twice",
+            [
+                ask("SET a me PX 30"),
+                UntilGone("a"),
+                eval("renew", &["a"], &["me", "5000"]),
+                ask("EXISTS a"),
+                ask("SET a me PX 1000"),
+                eval("renew", &["a"], &["me", "5000"]),
+                eval("renew", &["a"], &["me", "5000"]),
+                ask("PTTL a").about(5000),
+            ],
+        ),
+        Case::new(
+            "renewal works out of memory",
+            [
+                ask("SET a me PX 1000"),
+                ask("CONFIG SET maxmemory 1"),
+                eval("renew", &["a"], &["me", "5000"]),
+                ask("PTTL a").about(5000),
+                ask("CONFIG SET maxmemory 0"),
+            ],
+        ),
+        Case::new(
+            "a renewal by nothing deletes, one by no number is an error",
+            [
+                ask("SET a me PX 1000"),
+                eval("renew", &["a"], &["me", "x"]),
+                eval("renew", &["a"], &["me", "0"]),
+                ask("EXISTS a"),
+            ],
+        ),
+        Case::new(
+            "release deletes what is the claim's, once",
+            [
+                ask("SET lock:a me PX 5000"),
+                release("me", "0", "free"),
+                ask("EXISTS lock:a"),
+                release("me", "0", "free"),
+            ],
+        ),
+        Case::new(
+            "release leaves another claim alone",
+            [
+                ask("SET lock:a you PX 5000"),
+                release("me", "0", "free"),
+                release("me", "100", "free"),
+                ask("PTTL lock:a").about(5000),
+            ],
+        ),
+        Case::new(
+            "release may leave the lock taken for a while, and again",
+            [
+                ask("SET lock:a me PX 9000"),
+                release("me", "5000", ""),
+                ask("PTTL lock:a").about(5000),
+                release("me", "3000", ""),
+                ask("PTTL lock:a").about(3000),
+                release("me", "0", ""),
+                ask("EXISTS lock:a"),
+            ],
+        ),
+        Case::new(
+            "release leaves a key of another type alone",
+            [ask("RPUSH lock:a x"), release("me", "0", "free"), ask("EXISTS lock:a")],
+        ),
+        Case::new(
+            "release works out of memory",
+            [
+                ask("SET lock:a me PX 5000"),
+                ask("CONFIG SET maxmemory 1"),
+                release("me", "0", "free"),
+                ask("EXISTS lock:a"),
+                ask("CONFIG SET maxmemory 0"),
+            ],
+        ),
+        Case::new(
+            "inspection tells the value and its time, or nothing",
+            [
+                inspect(),
+                ask("SET lock:a me PX 5000"),
+                inspect().about(5000),
+                ask("SET lock:a me"),
+                inspect(),
+                ask("DEL lock:a"),
+                ask("RPUSH lock:a x"),
+                inspect(),
+            ],
+        ),
+        Case::new(
+            "a script is known by its hash once it was sent in full, and not after a flush",
+            [
+                evalsha("inspect", &[LOCK], &[]),
+                inspect(),
+                evalsha("inspect", &[LOCK], &[]),
+                ask("SCRIPT FLUSH"),
+                evalsha("inspect", &[LOCK], &[]),
+            ],
+        ),
+    ]
+}
+
+pub(super) fn fences() -> Vec<Case> {
+    let fence = || eval("fence", &[COUNTER], &[]);
+    let raise = |to: &str| eval("raise", &[COUNTER], &[to]);
+    vec![
+        Case::new(
+            "each fence is larger than the one before",
+            [fence(), fence(), ask("GET distributed-lock:fence"), fence()],
+        ),
+        Case::new(
+            "a raised counter gives larger fences, is never lowered, and tells how far it is",
+            [
+                raise("1000"),
+                raise("1000"),
+                raise("999"),
+                raise("4000000000000000"),
+                fence(),
+                raise("3000000000000000"),
+                ask("GET distributed-lock:fence"),
+                fence(),
+            ],
+        ),
+        Case::new(
+            "a counter of another type is refused and left alone",
+            [
+                ask("RPUSH distributed-lock:fence x"),
+                fence(),
+                raise("4000000000000000"),
+                ask("EXISTS distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "out of memory there is no fence, and only a raise that changes nothing works",
+            [
+                ask("SET distributed-lock:fence 4000000000000000"),
+                ask("CONFIG SET maxmemory 1"),
+                fence(),
+                raise("4000000000000001"),
+                raise("3000000000000000"),
+                ask("GET distributed-lock:fence"),
+                ask("CONFIG SET maxmemory 0"),
+            ],
+        ),
+    ]
+}

@@ -1,0 +1,71 @@
+//! What the servers have granted to which claim, as they know it themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Every grant of every server.
+pub(super) struct Votes {
+    quorum: usize,
+    /// By lock and claim: the servers that granted, each with its fences.
+    grants: BTreeMap<(Vec<u8>, Vec<u8>), Grants>,
+    /// Claims that have become holds.
+    held: BTreeSet<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Grants {
+    servers: BTreeMap<usize, Vec<u64>>,
+    /// When the last of them was.
+    at: Duration,
+}
+
+impl Votes {
+    pub(super) fn new(quorum: usize) -> Self {
+        Self {
+            quorum,
+            grants: BTreeMap::new(),
+            held: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, server: usize, lock: &[u8], claim: &[u8], fence: u64, at: Duration) {
+        let grants = self.grants.entry((lock.to_vec(), claim.to_vec())).or_default();
+        grants.servers.entry(server).or_default().push(fence);
+        grants.at = at;
+    }
+
+    /// When a server last granted the lock to the claim.
+    pub(super) fn last(&self, lock: &[u8], claim: &[u8]) -> Option<Duration> {
+        let grants = self.grants.get(&(lock.to_vec(), claim.to_vec()))?;
+        Some(grants.at)
+    }
+
+    /// The claim of a new hold: one that enough servers have granted, with this fence; or, of several servers, with
+    /// fences below it.
+    pub(super) fn claim(&mut self, key: &str, machine: usize, fence: u64) -> Option<Vec<u8>> {
+        let (lock, owner) = (format!("lock:{key}").into_bytes(), format!(" m{machine}").into_bytes());
+        // Of several servers, none of the votes that made the majority is above the fence.
+        let fits = |grants: &Grants| {
+            let counted = |fences: &&Vec<u64>| fences.iter().any(|granted| self.fits(*granted, fence));
+            grants.servers.values().filter(counted).count() >= self.quorum
+        };
+        let nearest = |grants: &Grants| {
+            let fences = grants.servers.values().flatten();
+            fences.copied().filter(|granted| *granted <= fence).max()
+        };
+        let found = self
+            .grants
+            .iter()
+            .filter(|((name, claim), grants)| {
+                *name == lock && claim.ends_with(&owner) && !self.held.contains(claim) && fits(grants)
+            })
+            .max_by_key(|(_, grants)| nearest(grants))
+            .map(|((_, claim), _)| claim.clone());
+        self.held.extend(found.clone());
+        found
+    }
+
+    fn fits(&self, granted: u64, fence: u64) -> bool {
+        granted == fence || (self.quorum > 1 && granted < fence)
+    }
+}
