@@ -249,7 +249,7 @@ impl Attempts {
             return;
         };
         // On another route than the request's, the deletion may arrive first.
-        let unknown = unknown || (route != 0 && route != self.shared.backend.route());
+        let unknown = unknown || route != self.shared.backend.route();
         let claim = self.claim.clone();
         clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, unknown);
     }

@@ -359,6 +359,10 @@ fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
 }
 
 #[cfg(test)]
+#[path = "tests/hold.rs"]
+mod life;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -116,6 +116,12 @@ impl<'a> Hosts<'a> {
         let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (path, rest) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
         let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        if credentials.trim_end_matches('@').contains('@') {
+            return Err(invalid(
+                "user and password",
+                "they stand once, before the first host, for all of them; in a password write `%40` for `@`",
+            ));
+        }
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if let Some(place) = hosts.iter().position(|host| host.is_empty()) {
             return Err(invalid(
@@ -230,6 +236,7 @@ mod tests {
         assert_eq!(part("http://localhost"), "scheme");
         assert_eq!(part("redlock://a:1,,b:2"), "host");
         assert_eq!(part("redlock://a:1,b:x"), "port");
+        assert_eq!(part("redlock://u:p@a:1,u:p@b:2"), "user and password");
         assert_eq!(part("redis+sentinel://a:1,b:2"), "service");
         assert_eq!(part("redis+sentinel://a:1,b:2/main/x"), "database");
         assert_eq!(part("redis+sentinel://a:1/main?wait=3"), "query");

@@ -357,6 +357,10 @@ fn a_function_and_a_body_may_come_from_another_macro() {
     let item = in_group(quote!(async fn ship() -> R #body));
     let twice = in_group(quote!(#item));
     assert!(function(quote!(#twice)).is_empty());
+    let no_function = in_group(quote!(
+        struct A;
+    ));
+    one(&function(quote!(#no_function)), "a struct");
     // Brackets of the user's own are no such group.
     let braces = Group::new(
         Delimiter::Brace,

@@ -1,11 +1,11 @@
-//! One server, as operations see it: a connection for everything, and one for what waits for replicas.
+//! One server, as operations see it: a connection for everything, and some for what waits for replicas.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value, cmd};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::super::{Applied, Failure, FailureKind};
 use super::answer::{self, Vote};
@@ -15,14 +15,37 @@ use super::script::ScriptCall;
 
 /// The longest that replicas have for their confirmation.
 const REPLICAS: Duration = Duration::from_millis(500);
+/// How many acquires may wait for replicas at a time.
+const WAITING: usize = 16;
 
-/// Both connections are made when they are first needed.
+/// Connections are made when they are first needed.
 #[derive(Clone)]
 pub(in crate::backend) struct Node {
     pub(super) commands: Connection,
-    /// WAIT blocks all that comes after it on its connection, and counts the writes of its own connection only: so the
-    /// acquires that it confirms have one of their own, and renewals and releases never stand behind it.
-    confirmed: Connection,
+    waiting: Arc<Waiting>,
+}
+
+/// The connections of acquires that wait for replicas.
+///
+/// WAIT blocks all that comes after it on its connection, and counts the writes of its own connection only. So acquire,
+/// WAIT and the taking back have a connection to themselves for that time, and nobody stands behind them.
+struct Waiting {
+    place: Arc<dyn Place>,
+    replaced: Arc<watch::Sender<u64>>,
+    slots: Semaphore,
+    /// Those that nobody uses just now. A std mutex, held to take one out.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Waiting {
+    fn connection(&self) -> Connection {
+        let idle = self.idle().pop();
+        idle.unwrap_or_else(|| Connection::new(Arc::clone(&self.place), Arc::clone(&self.replaced)))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What an acquire wants beyond the server's own word.
@@ -35,9 +58,15 @@ pub(super) struct Confirmation {
 
 impl Node {
     pub(in crate::backend) fn new(place: Arc<dyn Place>, replaced: &Arc<watch::Sender<u64>>) -> Self {
+        let waiting = Waiting {
+            place: Arc::clone(&place),
+            replaced: Arc::clone(replaced),
+            slots: Semaphore::new(WAITING),
+            idle: Mutex::default(),
+        };
         Self {
-            commands: Connection::new(Arc::clone(&place), Arc::clone(replaced)),
-            confirmed: Connection::new(place, Arc::clone(replaced)),
+            commands: Connection::new(place, Arc::clone(replaced)),
+            waiting: Arc::new(waiting),
         }
     }
 
@@ -49,7 +78,7 @@ impl Node {
     ) -> Result<Value, Refusal> {
         match confirmation {
             None => self.commands.ask(call, deadline).await,
-            Some(confirmation) => self.confirmed(call, confirmation, deadline).await,
+            Some(confirmation) => self.confirmed(call, false, confirmation, deadline).await,
         }
     }
 
@@ -60,95 +89,93 @@ impl Node {
         confirmation: Option<&Confirmation>,
         deadline: Instant,
     ) -> Result<Value, Refusal> {
-        let connection = match confirmation {
-            None => &self.commands,
-            Some(_) => &self.confirmed,
-        };
-        let mut commands = Pipeline::with_capacity(2);
-        // In full, because there is no second chance: a NOSCRIPT would use up the ASKING.
-        commands.add_command(cmd("ASKING")).add_command(call.in_full());
-        let replies = connection.together(&commands, deadline).await?;
-        let reply = some(replies.into_iter().nth(1))?;
         match confirmation {
-            Some(confirmation) if granted(&reply) => {
-                let waited = connection
-                    .command(&wait(confirmation.replicas, deadline), deadline)
-                    .await;
-                self.confirm(reply, waited, confirmation, deadline).await
-            }
-            _ => Ok(reply),
+            None => early(&self.commands, call, deadline).await,
+            Some(confirmation) => self.confirmed(call, true, confirmation, deadline).await,
         }
     }
 
-    /// The acquire and the question for the replicas in one round trip.
+    /// The acquire, and the question for the replicas only where it was granted: a conflict waits for nobody.
     async fn confirmed(
         &self,
         call: &ScriptCall,
+        is_early: bool,
         confirmation: &Confirmation,
         deadline: Instant,
     ) -> Result<Value, Refusal> {
-        let with_wait = |call: Cmd| {
-            let mut commands = Pipeline::with_capacity(2);
-            commands
-                .add_command(call)
-                .add_command(wait(confirmation.replicas, deadline));
-            commands
+        let slot = timeout_at(deadline, self.waiting.slots.acquire()).await;
+        let Ok(Ok(_slot)) = slot else {
+            return Err(crowded().into());
         };
-        let by_hash = with_wait(call.by_hash().clone());
-        let (reply, waited) = match self.pair(&by_hash, deadline).await {
-            Err(Refusal::NoScript) => self.pair(&with_wait(call.in_full()), deadline).await?,
-            pair => pair?,
+        let connection = self.waiting.connection();
+        let reply = if is_early {
+            early(&connection, call, deadline).await?
+        } else {
+            connection.ask(call, deadline).await?
         };
-        if granted(&reply) {
-            self.confirm(reply, waited, confirmation, deadline).await
+        let answer = if granted(&reply) {
+            confirm(&connection, reply, confirmation, deadline).await
         } else {
             Ok(reply)
+        };
+        // Not where something is still under way on it: that is dropped with it, above and when the caller gives up.
+        if answer.is_ok() {
+            self.waiting.idle().push(connection);
         }
-    }
-
-    async fn pair(&self, commands: &Pipeline, deadline: Instant) -> Result<(Value, Result<Value, Refusal>), Refusal> {
-        let mut replies = self.confirmed.together(commands, deadline).await?.into_iter();
-        let first = some(replies.next())?;
-        Ok((first, some(replies.next())))
-    }
-
-    async fn confirm(
-        &self,
-        reply: Value,
-        waited: Result<Value, Refusal>,
-        confirmation: &Confirmation,
-        deadline: Instant,
-    ) -> Result<Value, Refusal> {
-        let wanted = confirmation.replicas;
-        let failure = match waited.map_err(Failure::from) {
-            Ok(Value::Int(count)) if usize::try_from(count).is_ok_and(|count| count >= wanted) => return Ok(reply),
-            Ok(Value::Int(count)) => Failure {
-                kind: FailureKind::Transient,
-                applied: Applied::Unknown,
-                reason: format!(
-                    "{count} of {wanted} replicas (min_replicas) confirmed the lease in time; it was taken back"
-                ),
-                source: None,
-            },
-            Ok(other) => answer::unexpected(&other),
-            Err(failure) => failure,
-        };
-        // On the same connection, so that it cannot overtake the acquire.
-        let undone = self.confirmed.ask(&confirmation.undo, deadline).await;
-        let applied = match undone {
-            Ok(_) => Applied::No,
-            Err(_) => Applied::Unknown,
-        };
-        Err(Failure { applied, ..failure }.into())
+        answer
     }
 }
 
-fn some(reply: Option<Result<Value, Refusal>>) -> Result<Value, Refusal> {
+async fn early(connection: &Connection, call: &ScriptCall, deadline: Instant) -> Result<Value, Refusal> {
+    let mut commands = Pipeline::with_capacity(2);
+    // In full, because there is no second chance: a NOSCRIPT would use up the ASKING.
+    commands.add_command(cmd("ASKING")).add_command(call.in_full());
+    let replies = connection.together(&commands, deadline).await?;
+    let reply = replies.into_iter().nth(1);
     reply.unwrap_or_else(|| Err(answer::unexpected(&Value::Nil).into()))
+}
+
+async fn confirm(
+    connection: &Connection,
+    reply: Value,
+    confirmation: &Confirmation,
+    deadline: Instant,
+) -> Result<Value, Refusal> {
+    let wanted = confirmation.replicas;
+    let waited = connection.command(&wait(wanted, deadline), deadline).await;
+    let failure = match waited.map_err(Failure::from) {
+        Ok(Value::Int(count)) if usize::try_from(count).is_ok_and(|count| count >= wanted) => return Ok(reply),
+        Ok(Value::Int(count)) => Failure {
+            kind: FailureKind::Transient,
+            applied: Applied::Unknown,
+            reason: format!(
+                "{count} of {wanted} replicas (min_replicas) confirmed the lease in time; it was taken back"
+            ),
+            source: None,
+        },
+        Ok(other) => answer::unexpected(&other),
+        Err(failure) => failure,
+    };
+    // On the same connection, so that it cannot overtake the acquire.
+    let applied = match connection.ask(&confirmation.undo, deadline).await {
+        Ok(_) => Applied::No,
+        Err(_) => Applied::Unknown,
+    };
+    Err(Failure { applied, ..failure }.into())
 }
 
 fn granted(reply: &Value) -> bool {
     matches!(answer::vote(reply), Ok(Vote::Granted(_) | Vote::WithoutFence))
+}
+
+/// Everybody waits for replicas that do not answer.
+fn crowded() -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::NotSent,
+        reason: format!("{WAITING} acquires wait for replicas (min_replicas) already; do the replicas answer?"),
+        source: None,
+    }
 }
 
 /// Half of the time that is left: the other half is for taking the lease back.

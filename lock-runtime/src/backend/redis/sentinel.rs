@@ -26,7 +26,7 @@ use crate::LockError;
 use crate::url::Settings;
 
 /// How long sentinels have to name the master.
-const ANSWER: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_secs(1);
 /// Between two subscriptions to what sentinels say, when one broke.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -144,17 +144,19 @@ impl Sentinels {
     /// Asks again whether the master is who we believe it is.
     async fn look(&self) {
         match self.master().await {
-            Ok(master) if self.current().as_ref() != Some(&master) => {
-                // In this order: who is disturbed asks the new master.
-                self.moves.send_modify(|count| *count += 1);
-                self.disturbed.send_modify(|count| *count += 1);
-            }
+            Ok(master) if self.current().as_ref() != Some(&master) => self.moved(),
             Ok(_) => {}
             Err(failure) => tracing::debug!(
                 reason = failure.reason,
                 "the sentinels could not be asked for the master"
             ),
         }
+    }
+
+    fn moved(&self) {
+        // In this order: who is disturbed asks the new master.
+        self.moves.send_modify(|count| *count += 1);
+        self.disturbed.send_modify(|count| *count += 1);
     }
 
     fn current(&self) -> MutexGuard<'_, Option<(String, u16)>> {
@@ -177,7 +179,11 @@ impl Place for Master {
             self.0.listen();
             let (host, port) = self.0.master().await?;
             let door = self.0.master.at(&host, port).map_err(classify)?;
-            *self.0.current() = Some((host, port));
+            let before = self.0.current().replace((host.clone(), port));
+            if before.is_some_and(|before| before != (host, port)) {
+                // Whoever finds out first tells all: other connections still lead to the old one.
+                self.0.moved();
+            }
             Ok(door)
         })
     }

@@ -6,6 +6,7 @@
 //! marker waits, unless so many others answer that one of them would know, and none remembers any ttl: then nothing was
 //! ever locked here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::door::Door;
 use super::failure::classify;
 use super::place::Place;
 use super::script::RAISE;
-use super::{FENCE_COUNTER, LONGEST_TTL};
+use super::{FENCE_COUNTER, LONGEST_TTL, millis};
 
 /// The incarnation that may vote.
 const VOTER: &str = "distributed-lock:voter";
@@ -38,6 +39,8 @@ pub(in crate::backend) struct Group {
     barred: Mutex<Vec<Option<(Instant, String)>>>,
     /// The ttl to reckon with where nobody can tell.
     default_ttl: Duration,
+    /// The longest ttl that this manager asked for, in milliseconds: it remembers if nobody else does.
+    asked: AtomicU64,
 }
 
 impl Group {
@@ -47,7 +50,18 @@ impl Group {
             barred: Mutex::new(vec![None; doors.len()]),
             doors,
             default_ttl,
+            asked: AtomicU64::new(0),
         })
+    }
+
+    /// A claim may keep a lock for so long.
+    pub(in crate::backend) fn ask_for(&self, ttl: Duration) {
+        self.asked.fetch_max(millis(ttl), Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> Option<Duration> {
+        let asked = self.asked.load(Ordering::Relaxed);
+        (asked > 0).then(|| Duration::from_millis(asked))
     }
 
     /// The members, each as a place for connections.
@@ -73,7 +87,7 @@ impl Group {
         let servers = self.doors.len();
         let quorum = servers / 2 + 1;
         let silent = servers - 1 - others.len();
-        let forgot = 1 + others.iter().filter(|known| known.is_nothing()).count();
+        let forgot = 1 + others.iter().filter(|known| !known.remembers).count();
         let longest = if silent + forgot.min(servers - quorum) < quorum {
             longest?
         } else {
@@ -126,24 +140,23 @@ impl Group {
 
 /// What one server remembers.
 struct Known {
+    /// It is the incarnation that its marker names: it has forgotten nothing since it votes. One that came back with an
+    /// old snapshot has a memory, and forgot all the same.
+    remembers: bool,
     longest_ttl: Option<Duration>,
     fence: Option<u64>,
 }
 
-impl Known {
-    /// It is new, or has forgotten everything.
-    fn is_nothing(&self) -> bool {
-        self.longest_ttl.is_none() && self.fence.is_none()
-    }
-}
-
 async fn known_by(door: &Door) -> Result<Known, Failure> {
     let mut connection = door.open().await?;
-    remembered(&mut connection).await.map_err(classify)
+    let server = incarnation(&mut connection).await?;
+    known(&mut connection, &server.run_id).await.map_err(classify)
 }
 
-async fn remembered(connection: &mut MultiplexedConnection) -> Result<Known, RedisError> {
-    let (longest, fence): (Option<u64>, Option<u64>) = pipe()
+async fn known(connection: &mut MultiplexedConnection, run_id: &str) -> Result<Known, RedisError> {
+    let (voter, longest, fence): (Option<String>, Option<u64>, Option<u64>) = pipe()
+        .cmd("GET")
+        .arg(VOTER)
         .cmd("GET")
         .arg(LONGEST_TTL)
         .cmd("GET")
@@ -151,6 +164,7 @@ async fn remembered(connection: &mut MultiplexedConnection) -> Result<Known, Red
         .query_async(connection)
         .await?;
     Ok(Known {
+        remembers: voter.as_deref() == Some(run_id),
         longest_ttl: longest.map(Duration::from_millis),
         fence,
     })
@@ -203,13 +217,13 @@ impl Member {
                 ..not_now()
             });
         }
-        let asked: Result<Option<String>, RedisError> = redis::cmd("GET").arg(VOTER).query_async(connection).await;
-        if asked.map_err(classify)?.as_deref() == Some(&server.run_id) {
+        let own = known(connection, &server.run_id).await.map_err(classify)?;
+        if own.remembers {
             return Ok(());
         }
         let others = self.group.others(self.index).await;
-        let own = remembered(connection).await.map_err(classify)?;
-        let longest = others.iter().chain([&own]).filter_map(|known| known.longest_ttl).max();
+        let known = others.iter().chain([&own]).filter_map(|known| known.longest_ttl);
+        let longest = known.chain(self.group.asked()).max();
         if let Some(delay) = self.group.delay(longest, &others)
             && server.up < delay
         {
@@ -236,7 +250,7 @@ impl Member {
         if let Some(longest) = longest {
             let noted: Result<(), RedisError> = redis::cmd("SET")
                 .arg(LONGEST_TTL)
-                .arg(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
+                .arg(millis(longest))
                 .query_async(connection)
                 .await;
             noted.map_err(classify)?;
@@ -265,20 +279,7 @@ impl Place for Member {
         door: &'a Door,
         connection: &'a mut MultiplexedConnection,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            let address = door.address();
-            match self.admit(&address, connection).await {
-                Err(failure) if failure.reason.contains("INFO") && failure.kind == FailureKind::Permanent => {
-                    tracing::warn!(
-                        server = address,
-                        reason = failure.reason,
-                        "whether this server has restarted, or is named twice, cannot be told: the user may not run INFO"
-                    );
-                    Ok(())
-                }
-                answer => answer,
-            }
-        })
+        Box::pin(async move { self.admit(&door.address(), connection).await })
     }
 }
 

@@ -19,7 +19,7 @@ use super::failure::classify;
 use super::place::Place;
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long to wait before the next connection when one broke; doubled while they do no good.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -141,8 +141,10 @@ async fn listen(mut listening: Listening) {
     let mut pause = PAUSE;
     loop {
         let started = Instant::now();
+        // Before the question where the server is: a move after it is not missed.
+        let moves = wakeups.place.moves();
         match timeout(ANSWER, connect(&*wakeups.place)).await {
-            Ok(Ok(connection)) => serve(&wakeups, connection).await,
+            Ok(Ok(connection)) => serve(&wakeups, connection, moves).await,
             Ok(Err(failure)) => {
                 tracing::debug!(
                     reason = failure.reason,
@@ -179,10 +181,9 @@ async fn connect(place: &dyn Place) -> Result<PubSub, Failure> {
 const LINGER: Duration = Duration::from_secs(10);
 
 /// Until the connection breaks or nobody waits any more.
-async fn serve(wakeups: &Wakeups, connection: PubSub) {
+async fn serve(wakeups: &Wakeups, connection: PubSub, mut moves: Option<watch::Receiver<u64>>) {
     let (mut sink, mut messages) = connection.split();
     let mut subscribed = BTreeSet::new();
-    let mut moves = wakeups.place.moves();
     loop {
         if !follow(wakeups, &mut sink, &mut subscribed).await {
             return;

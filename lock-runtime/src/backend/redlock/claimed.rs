@@ -1,6 +1,7 @@
 //! One claim on many servers: what is under way for it, and whether it is still wanted.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -20,6 +21,8 @@ pub(super) struct Claimed {
     pub(super) claim: Claim,
     pub(super) ttl: Duration,
     released: CancellationToken,
+    /// The servers where a request may still arrive; each is cleared up once. A std mutex, held for a look.
+    doubtful: Mutex<HashSet<usize>>,
     background: Background,
 }
 
@@ -30,6 +33,7 @@ impl Claimed {
             claim,
             ttl,
             released: CancellationToken::new(),
+            doubtful: Mutex::default(),
         }
     }
 
@@ -44,7 +48,12 @@ impl Claimed {
 
     /// Asks one server. What it grants after the release, or may still grant, is cleared up by `background`, which
     /// outlives whoever waits for the vote.
-    pub(super) async fn ask(self: Arc<Self>, member: Arc<RedisBackend>, within: Duration) -> Result<Vote, Failure> {
+    pub(super) async fn ask(
+        self: Arc<Self>,
+        server: usize,
+        member: Arc<RedisBackend>,
+        within: Duration,
+    ) -> Result<Vote, Failure> {
         if self.is_released() {
             return Err(Failure {
                 kind: super::FailureKind::Transient,
@@ -59,12 +68,17 @@ impl Claimed {
             Ok(Vote::Granted(_) | Vote::WithoutFence) if self.is_released() => {
                 self.background.clone().spawn(self.clear_up(member, Duration::ZERO));
             }
-            Err(failure) if failure.applied == Applied::Unknown => {
+            Err(failure) if failure.applied == Applied::Unknown && self.is_new_doubt(server) => {
                 self.background.clone().spawn(self.clear_up(member, LATE));
             }
             _ => {}
         }
         vote
+    }
+
+    fn is_new_doubt(&self, server: usize) -> bool {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        doubtful.insert(server)
     }
 
     /// After the release, deletes what may have arrived late: until there was an answer, and so much longer.

@@ -23,7 +23,7 @@ impl RedlockBackend {
         let deadline = Instant::now() + within;
         let mut answers = self.end_everywhere(claim, leave, Wake::Waiters);
         let mut release = Release::new(self.members.len(), self.quorum());
-        loop {
+        for _ in &self.members {
             match timeout_at(deadline, answers.recv()).await {
                 Ok(Some(answer)) => release.count(answer),
                 Ok(None) | Err(_) => break,

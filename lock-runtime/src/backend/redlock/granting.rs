@@ -14,7 +14,7 @@ use crate::Fence;
 
 /// The bounds of one server's time for its vote: a tenth of the ttl in between, so that a server which hangs costs
 /// little of the lease.
-const VOTE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+pub(super) const VOTE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl RedlockBackend {
     /// One attempt. The lease counts from before it (the caller's clock); without a majority, everything is taken back.
@@ -22,10 +22,11 @@ impl RedlockBackend {
         let deadline = Instant::now() + within;
         // A caller who gives up calls `release`, which finds the claim here.
         let claimed = self.claimed(claim, ttl);
+        self.group.ask_for(ttl);
         let vote = (ttl / 10).clamp(VOTE.0, VOTE.1).min(within);
         let (sender, mut votes) = mpsc::unbounded_channel();
-        for member in &self.members {
-            let asked = Arc::clone(&claimed).ask(Arc::clone(member), vote);
+        for (index, member) in self.members.iter().enumerate() {
+            let asked = Arc::clone(&claimed).ask(index, Arc::clone(member), vote);
             let sender = sender.clone();
             // A task for each, which goes on when the majority is there. Nobody may listen any more.
             self.background.spawn(async move { drop(sender.send(asked.await)) });

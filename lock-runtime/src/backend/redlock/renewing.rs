@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{Backend, Claim, EachRenewed, Renewed};
+use super::granting::VOTE;
 use super::tally::Extension;
 use super::{RedlockBackend, no_majority};
 
@@ -60,11 +61,14 @@ impl RedlockBackend {
     /// Gives the key again to servers that lost it, while a majority still has it: otherwise the next loss could be one
     /// too many (redsync#149). They vote: one that restarted too recently does not answer at all.
     fn populate(&self, claim: &Claim, ttl: Duration, members: &[usize]) {
-        for member in members.iter().filter_map(|&index| self.members.get(index)) {
+        for (index, member) in members
+            .iter()
+            .filter_map(|&index| Some((index, self.members.get(index)?)))
+        {
             let claimed = self.claims().get(&claim.value).cloned();
             // Its release has begun.
             let Some(claimed) = claimed else { return };
-            let asked = claimed.ask(Arc::clone(member), ttl / 10);
+            let asked = claimed.ask(index, Arc::clone(member), (ttl / 10).clamp(VOTE.0, VOTE.1));
             // The next renewal finds out what became of it.
             self.background.spawn(async move { drop(asked.await) });
         }

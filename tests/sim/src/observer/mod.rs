@@ -92,6 +92,11 @@ impl Observer {
         self.votes.add(server, lock, claim, fence, at);
     }
 
+    /// A server has released a lock for a claim.
+    pub fn withdrew(&mut self, server: usize, lock: &[u8], claim: &[u8]) {
+        self.votes.withdraw(server, lock, claim);
+    }
+
     /// A machine has got a lease, which it had begun to ask for at `asked`.
     pub fn granted(&mut self, machine: usize, lease: &Lease, asked: Duration, at: Duration) -> HoldId {
         let (key, fence) = (lease.key().to_string(), lease.fence().get());

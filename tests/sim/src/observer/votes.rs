@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Every grant of every server.
 pub(super) struct Votes {
     quorum: usize,
-    /// By lock and claim: the servers that granted, each with its fences.
+    /// By lock and claim: the servers that granted and have not released, each with its fences.
     grants: BTreeMap<(Vec<u8>, Vec<u8>), Grants>,
     /// Claims that have become holds.
     held: BTreeSet<Vec<u8>>,
@@ -34,6 +34,13 @@ impl Votes {
         grants.at = at;
     }
 
+    /// A server has released the lock for the claim.
+    pub(super) fn withdraw(&mut self, server: usize, lock: &[u8], claim: &[u8]) {
+        if let Some(grants) = self.grants.get_mut(&(lock.to_vec(), claim.to_vec())) {
+            grants.servers.remove(&server);
+        }
+    }
+
     /// When a server last granted the lock to the claim.
     pub(super) fn last(&self, lock: &[u8], claim: &[u8]) -> Option<Duration> {
         let grants = self.grants.get(&(lock.to_vec(), claim.to_vec()))?;
@@ -49,17 +56,13 @@ impl Votes {
             let counted = |fences: &&Vec<u64>| fences.iter().any(|granted| self.fits(*granted, fence));
             grants.servers.values().filter(counted).count() >= self.quorum
         };
-        let nearest = |grants: &Grants| {
-            let fences = grants.servers.values().flatten();
-            fences.copied().filter(|granted| *granted <= fence).max()
-        };
         let found = self
             .grants
             .iter()
             .filter(|((name, claim), grants)| {
                 *name == lock && claim.ends_with(&owner) && !self.held.contains(claim) && fits(grants)
             })
-            .max_by_key(|(_, grants)| nearest(grants))
+            .max_by_key(|(_, grants)| grants.at)
             .map(|((_, claim), _)| claim.clone());
         self.held.extend(found.clone());
         found

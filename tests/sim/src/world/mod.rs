@@ -189,6 +189,9 @@ impl World {
                     let fence = u64::try_from(*fence).unwrap_or_default();
                     observer.voted(index, lock, &done.first, fence, done.at);
                 }
+                if done.script == "release" && done.reply == Reply::Int(1) {
+                    observer.withdrew(index, lock, &done.first);
+                }
                 let claim = match done.script.as_str() {
                     "acquire" | "renew" | "release" => observer.trace.token(&done.first),
                     _ => String::new(),

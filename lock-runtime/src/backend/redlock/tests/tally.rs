@@ -157,6 +157,9 @@ fn a_release_is_what_a_majority_says() {
     let open = release(3, [Ok(Done), Ok(Missing)]);
     assert_eq!(open.verdict(), None);
     assert_eq!(open.close(), Some(Done));
+    let of_five = release(5, [Ok(Done), Ok(Missing), Ok(Missing)]);
+    assert_eq!(of_five.verdict(), None);
+    assert_eq!(of_five.close(), Some(Done));
     let failed = release(3, [Ok(Done), Err(failure()), Err(failure())]);
     assert_eq!(failed.close(), None);
     assert_eq!(failed.into_failures().len(), 2);
