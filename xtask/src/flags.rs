@@ -147,7 +147,7 @@ fn command() -> Command {
                 .arg(
                     Arg::new("minutes")
                         .long("minutes")
-                        .value_parser(clap::value_parser!(u64))
+                        .value_parser(clap::value_parser!(u64).range(1..))
                         .default_value("1")
                         .help("How long each of them runs"),
                 )

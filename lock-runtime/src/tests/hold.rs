@@ -1,5 +1,7 @@
 //! The transitions of one lease, on a clock that the test moves.
 
+use std::sync::atomic::AtomicUsize;
+
 use tokio::runtime::Handle;
 use tokio::time::advance;
 
@@ -235,4 +237,44 @@ async fn a_second_renewal_fits_before_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn no_two_holds_have_one_id() {
     assert_ne!(hold(&Spec::fail()).id, hold(&Spec::fail()).id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_late_by_more_than_a_tenth_of_the_ttl_is_warned_about() {
+    let warnings = Warnings::default();
+    let _listening = tracing::subscriber::set_default(warnings.clone());
+    for (late, warned) in [(SECOND, 0), (SECOND + Duration::from_nanos(1), 1)] {
+        let hold = hold(&Spec::fail());
+        advance(hold.next_event().since(now()) + late).await;
+        assert_eq!(hold.due(now()), Due::Renewal);
+        assert_eq!(warnings.0.load(Ordering::Relaxed), warned, "{late:?}");
+    }
+}
+
+/// Counts them.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if *event.metadata().level() == tracing::Level::WARN {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }

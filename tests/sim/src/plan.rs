@@ -123,6 +123,9 @@ impl Plan {
             let fault = plan.fault(&mut rng, forgetful);
             plan.faults.push(fault);
         }
+        if servers > 2 && rng.u32(..5) == 0 {
+            plan.a_bare_majority_forgets(&mut rng, minority);
+        }
         plan.faults.sort_by_key(|fault| fault.at);
         plan
     }
@@ -131,6 +134,35 @@ impl Plan {
     #[must_use]
     pub fn longest(&self) -> Duration {
         self.ttls.iter().copied().max().unwrap_or_default()
+    }
+
+    /// Again and again: a machine reaches so few servers that it needs those that forget at that moment. Whoever asks
+    /// the others finds a majority without its lease, unless the forgetful ones keep silent for a while.
+    fn a_bare_majority_forgets(&mut self, rng: &mut Rng, minority: usize) {
+        let longest = u64::try_from(self.longest().as_millis()).unwrap_or(1_000);
+        for _ in 0..3 {
+            let machine = rng.usize(..self.machines);
+            let chaos = u64::try_from(self.chaos.as_millis()).unwrap_or(1_000);
+            let at = millis(rng.u64(50..chaos));
+            let until = at + millis(longest * 2);
+            for server in minority + 1..self.servers {
+                self.faults.push(Fault {
+                    at,
+                    until,
+                    kind: Kind::CutTo(machine, server),
+                });
+            }
+            let at = at + millis(rng.u64(longest / 4..longest));
+            for server in 0..minority {
+                let kind = Kind::Crash {
+                    server,
+                    keeps: false,
+                    silent: false,
+                };
+                let until = at + millis(rng.u64(4..20));
+                self.faults.push(Fault { at, until, kind });
+            }
+        }
     }
 
     fn fault(&self, rng: &mut Rng, forgetful: usize) -> Fault {

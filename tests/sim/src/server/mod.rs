@@ -58,6 +58,8 @@ pub struct Done {
     pub keys: Vec<Vec<u8>>,
     /// The claim, or what else the first argument is.
     pub first: Vec<u8>,
+    /// Whether each key held the argument of the same place before.
+    pub held: Vec<bool>,
     /// What it answered.
     pub reply: Reply,
 }
@@ -124,6 +126,7 @@ impl Server {
                 script: name.clone(),
                 keys: command[1..].to_vec(),
                 first: Vec::new(),
+                held: Vec::new(),
                 reply: Reply::Nil,
             });
         }
@@ -182,6 +185,11 @@ impl Server {
         self.known.insert(twin.reviewed.to_owned());
         let (keys, args) = rest.split_at(count);
         let mut published = Vec::new();
+        let held = keys.iter().zip(args).map(|(key, claim)| {
+            let held = self.view(id, at).get(key);
+            held.is_ok_and(|held| held.as_ref() == Some(claim))
+        });
+        let held = held.collect();
         let reply = twin.run(scripts::Call {
             data: self.view(id, at),
             keys,
@@ -197,6 +205,7 @@ impl Server {
             script: twin.name.to_owned(),
             keys: keys.to_vec(),
             first: args.first().cloned().unwrap_or_default(),
+            held,
             reply: reply.clone(),
         });
         reply

@@ -192,6 +192,14 @@ impl World {
                 if done.script == "release" && done.reply == Reply::Int(1) {
                     observer.withdrew(index, lock, &done.first);
                 }
+                if let ("renew", Reply::Array(answers)) = (done.script.as_str(), &done.reply)
+                    && answers
+                        .iter()
+                        .zip(&done.held)
+                        .any(|(answer, held)| *answer == Reply::Int(1) && !held)
+                {
+                    observer.violation(done.at, &format!("{name}: a renewal has created what it did not find"));
+                }
                 let claim = match done.script.as_str() {
                     "acquire" | "renew" | "release" => observer.trace.token(&done.first),
                     _ => String::new(),
