@@ -14,13 +14,13 @@ fn a_function_made_by_macro_rules() {
     }
     make! {
         /// Documented.
-        pub(crate) ship(id: u8, name: &'static str) -> Result<String, LockError> {
+        pub(crate) ship(id: u8, name: &'static str, more: bool) -> Result<String, LockError> {
             assert!(locked());
-            Ok(format!("{id}{name}"))
+            Ok(format!("{id}{name}{more}"))
         }
     }
-    // The template is the macro's, the parameter the caller's.
-    assert_eq!(run(ship(1, "a")).unwrap(), "1a");
+    // The template is the macro's, the parameters the caller's.
+    assert_eq!(run(ship(1, "a", true)).unwrap(), "1atrue");
 }
 
 #[test]
@@ -33,10 +33,19 @@ fn a_parameter_of_the_macros_beside_one_of_the_callers() {
                 Ok(id)
             }
         };
+        ($name:ident, first $arg:ident) => {
+            #[distributed_lock(key = "hygiene:first:<id>")]
+            async fn $name($arg: NoDisplay, id: &'static str) -> Result<&'static str, LockError> {
+                let _ = $arg;
+                Ok(id)
+            }
+        };
     }
     struct NoDisplay;
     make!(ship, id);
     assert_eq!(run(ship("the macro's", NoDisplay)).unwrap(), "the macro's");
+    make!(other, first id);
+    assert_eq!(run(other(NoDisplay, "the macro's")).unwrap(), "the macro's");
 }
 
 #[test]
