@@ -4,6 +4,7 @@
 //! compares the claim's value on the server. Scripts are safe to be sent twice.
 
 mod answer;
+mod armed;
 mod checks;
 mod cluster;
 mod connection;

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{BoxFuture, Failure, Wakeup};
+use super::armed::{Armed, Watcher};
 use super::failure::classify;
 use super::place::Place;
 
@@ -43,7 +44,7 @@ struct Channels {
 struct Channel {
     notify: Arc<Notify>,
     /// True once the server has confirmed the subscription.
-    armed: watch::Sender<bool>,
+    armed: Armed,
     waiters: usize,
 }
 
@@ -60,14 +61,14 @@ impl Wakeups {
         let mut channels = wakeups.channels();
         let channel = channels.by_name.entry(name.clone()).or_insert_with(|| Channel {
             notify: Arc::new(Notify::new()),
-            armed: watch::Sender::new(false),
+            armed: Armed::default(),
             waiters: 0,
         });
         channel.waiters += 1;
         let waiter = Waiter {
             wakeups: Arc::clone(wakeups),
             notify: Arc::clone(&channel.notify),
-            armed: channel.armed.subscribe(),
+            armed: channel.armed.watch(),
             name,
         };
         let listens = std::mem::replace(&mut channels.listening, true);
@@ -99,24 +100,19 @@ impl Wakeups {
     /// Nobody can be sure of anything: all look for themselves, now and when they are heard again.
     fn disarm_all(&self) {
         for channel in self.channels().by_name.values() {
-            set(&channel.armed, false);
+            channel.armed.set(false);
         }
     }
 
     fn arm(&self, name: &str) {
         if let Some(channel) = self.channels().by_name.get(name) {
-            set(&channel.armed, true);
+            channel.armed.set(true);
         }
     }
 
     fn names(&self) -> BTreeSet<String> {
         self.channels().by_name.keys().cloned().collect()
     }
-}
-
-/// Tells the waiters only what is new to them.
-fn set(armed: &watch::Sender<bool>, state: bool) {
-    armed.send_if_modified(|armed| std::mem::replace(armed, state) != state);
 }
 
 /// Makes the next waiter start another task, however this one ends.
@@ -247,16 +243,13 @@ async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut BTree
 struct Waiter {
     wakeups: Arc<Wakeups>,
     notify: Arc<Notify>,
-    armed: watch::Receiver<bool>,
+    armed: Watcher,
     name: String,
 }
 
 impl Wakeup for Waiter {
     fn armed(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            // The sender lives in the map as long as this waiter; its end would mean the same: no use waiting.
-            let _ = self.armed.wait_for(|armed| *armed).await;
-        })
+        Box::pin(self.armed.armed())
     }
 
     fn woken(&mut self) -> BoxFuture<'_, ()> {
@@ -266,7 +259,7 @@ impl Wakeup for Waiter {
             tokio::select! {
                 biased;
                 () = self.notify.notified() => {}
-                _ = self.armed.changed() => {}
+                () = self.armed.changed() => {}
             }
         })
     }
