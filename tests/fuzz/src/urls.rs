@@ -72,7 +72,11 @@ fn with_password(text: &str) -> Option<String> {
     for (index, piece) in text.split(PASSWORD).enumerate() {
         if index > 0 {
             // Of the last server in a list of them.
-            let (_, rest) = url.lines().last()?.split_once("://")?;
+            let (scheme, rest) = url.lines().last()?.split_once("://")?;
+            // `unix:/path/with://in.it` is a path.
+            if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') {
+                return None;
+            }
             let after_the_user = !rest.contains(ENDS_OF_HOSTS) && rest.contains(':');
             let before_the_host = piece.split(ENDS_OF_HOSTS).next()?.contains('@');
             let in_the_query = rest.split_once('?').is_some_and(|(_, query)| {

@@ -63,6 +63,20 @@ impl Cluster {
         masters.count() == 3 && nodes.iter().filter(|node| follows(node)).count() == 3 && nodes.iter().all(serves)
     }
 
+    /// A move that was finished may stay open at one of its nodes, and then the cluster is not whole again after the next
+    /// failover: a node leaves a slot that it imports to its operator, who does what is done here.
+    fn close_slots(&self) {
+        for node in self.group.nodes() {
+            let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
+            let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default();
+            for open in own.split(' ').filter_map(|word| word.strip_prefix('[')) {
+                let slot = open.split('-').next().unwrap_or_default();
+                // A node that cannot do it is one that the next look finds.
+                drop(node.try_cli(&["CLUSTER", "SETSLOT", slot, "STABLE"]));
+            }
+        }
+    }
+
     fn revive(&mut self, number: usize) -> Result<()> {
         self.group.restart(number);
         // It has forgotten that.
@@ -173,6 +187,7 @@ impl Servers for Cluster {
             other => bail!("`{}` does not happen to a cluster", other.name()),
         }
         // The next fault finds masters, replicas, and nodes that agree.
+        self.close_slots();
         until("three masters with a replica each", || self.is_well())?;
         Ok(what)
     }
