@@ -58,8 +58,9 @@ impl Migration<'_> {
     /// Moves one key, which need not be there.
     pub fn move_key(&self, key: &str) {
         let port = self.new_node().port().to_string();
+        // In place of what an earlier life of the new node may have left there.
         self.old_node()
-            .cli(&["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS", key]);
+            .cli(&["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE", "KEYS", key]);
     }
 
     /// Moves all keys.
