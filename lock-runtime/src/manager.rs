@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     simulated: bool,
     /// Cancelled when the shutdown begins.
     pub(crate) closing: CancellationToken,
+    /// Cancelled when the shutdown's time is nearly over: what clears up does so once more, and ends.
+    pub(crate) last_call: CancellationToken,
     /// Has a token for each attempt at a hold, and for each hold until it is lost or ends.
     pub(crate) held: TaskTracker,
     /// Has a token for each hold until it ends: a lost body may still run.
@@ -151,6 +153,11 @@ impl LockManager {
     /// [`Shutdown`](crate::LostReason::Shutdown). Every hold is released when this returns, and a release that was
     /// going on in the background had two more seconds.
     ///
+    /// A request to acquire whose answer was lost in the last seconds may still be under way. What it takes is deleted
+    /// again while this waits, which it then does for 1.5 s of the two seconds, whatever else there is to wait for. One
+    /// that the network delivers even later finds nobody who would clear up after it: its lock stays taken until the
+    /// ttl is over.
+    ///
     /// # Panics
     ///
     /// With the in-process backend, outside of a tokio runtime with timers.
@@ -221,6 +228,7 @@ impl Shared {
             default_ttl,
             default_wait,
             closing: CancellationToken::new(),
+            last_call: CancellationToken::new(),
             held: TaskTracker::new(),
             running: TaskTracker::new(),
             releases: TaskTracker::new(),

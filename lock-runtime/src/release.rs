@@ -186,23 +186,29 @@ pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Cl
 async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, unknown: bool) {
     let mut answered = false;
     for wait in pauses() {
+        // Before the request: what arrives before the shutdown's last call is cleared up after it.
+        let last = shared.last_call.is_cancelled();
         let answer = shared.backend.release(&claim, Leave::Nothing, PATIENCE).await;
         if shared.backend.is_quorum() {
             // What is left, and what may still arrive, it clears up by itself, on each server.
             return;
         }
         if answer.is_ok() {
-            if !unknown || shared.closing.is_cancelled() {
+            if !unknown {
                 return;
             }
             if !std::mem::replace(&mut answered, true) {
                 over = over.min(timeline.clock.now().plus(LATE));
             }
         }
-        if timeline.clock.now() >= over {
+        if last || timeline.clock.now() >= over {
             return;
         }
-        pause(&timeline, wait).await;
+        tokio::select! {
+            biased;
+            () = shared.last_call.cancelled() => {}
+            () = pause(&timeline, wait) => {}
+        }
     }
 }
 

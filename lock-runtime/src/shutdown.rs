@@ -1,9 +1,10 @@
 //! The end of a manager: whoever holds something may finish, is then told, and in the end everything is released.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::LostReason;
 use crate::manager::Shared;
@@ -13,6 +14,9 @@ use crate::manager::Shared;
 const DROP: Duration = Duration::from_millis(500);
 /// How long the last releases may take. Their ttl ends what they leave.
 const RELEASE: Duration = Duration::from_secs(2);
+/// When it is time for the last deletion of what requests have taken whose answer was lost. Until then such a request
+/// may arrive, although all releases have their answers.
+const LAST_CALL: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
     shared.closing.cancel();
@@ -48,11 +52,16 @@ async fn end(shared: Arc<Shared>, grace: Duration) {
             drop(hold.release());
         }
     }
-    let _ = timeout(RELEASE, async {
+    let began = Instant::now();
+    let mut settled = pin!(async {
         shared.releases.wait().await;
-        shared.backend.settle().await;
-    })
-    .await;
+        shared.backend.settle(&shared.last_call).await;
+    });
+    if timeout_at(began + LAST_CALL, settled.as_mut()).await.is_err() {
+        shared.last_call.cancel();
+        // What is not released now never is: its ttl ends it.
+        let _ = timeout_at(began + RELEASE, settled).await;
+    }
 }
 
 fn tell_all(shared: &Shared) {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Fence, LockError};
 
@@ -184,8 +185,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// What keeps the runtime alive that operations run on: what goes on in the background holds it.
     fn runs_on(&self, _runtime: Weak<dyn Any + Send + Sync>) {}
 
-    /// Ends what still goes on in the background, soon: a shutdown waits for it. Cancel safe.
-    fn settle(&self) -> BoxFuture<'_, ()> {
+    /// Ends what still goes on in the background: a shutdown waits for it. What waits for requests that may be late does
+    /// so until the `last_call`. Cancel safe.
+    fn settle<'a>(&'a self, _last_call: &'a CancellationToken) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 

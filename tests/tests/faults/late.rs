@@ -132,6 +132,32 @@ async fn an_acquire_that_a_shutdown_overtakes_is_told_of_the_shutdown() {
 }
 
 #[tokio::test]
+async fn a_request_that_arrives_while_its_manager_shuts_down_leaves_no_lock_behind() {
+    let (server, proxy, manager) = behind_proxy().await;
+    proxy.hold_back();
+    let guard = within(LATE, "the second attempt", manager.lock("job").ttl(LONG).acquire())
+        .await
+        .unwrap();
+    guard.release().await.unwrap();
+    // Two attempts, the release, and the second deletion after it: so the first one was answered.
+    eventually("a deletion was answered", LATE, async || {
+        proxy.requests_with("lock:job") >= 5
+    })
+    .await;
+    let before = last_fence(&server);
+    let mut shutdown = pin!(manager.shutdown(Duration::ZERO));
+    let early = tokio::time::timeout(Duration::from_millis(500), shutdown.as_mut()).await;
+    proxy.let_through();
+    eventually("the late request is carried out", LATE, async || {
+        last_fence(&server) != before
+    })
+    .await;
+    assert!(early.is_err(), "the shutdown did not wait for the late request");
+    within(ANSWER, "the shutdown", shutdown).await;
+    assert!(!server.exists("lock:job"));
+}
+
+#[tokio::test]
 async fn the_calls_after_the_first_refusal_of_a_read_only_server_reach_its_successor() {
     let (old, proxy, manager) = behind_proxy().await;
     let new = RedisServer::start();

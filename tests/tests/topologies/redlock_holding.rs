@@ -1,5 +1,6 @@
 //! `redlock://`: a lease is renewed by a majority, and lost on time without one.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use lock_runtime::LostReason;
@@ -208,6 +209,25 @@ async fn a_request_that_arrives_after_the_release_leaves_no_key() {
     let arrived = |member: usize| group.members[member].exists("lock:job");
     eventually("it is cleared up", LATE, async || !arrived(1)).await;
     until_no_lock_is_left(&group.members).await;
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_while_its_manager_shuts_down_leaves_no_key() {
+    let group = RedlockGroup::behind_proxies(3);
+    let manager = manager(&group.url(), "one").await;
+    works_again(&manager, "warm-up").await.release().await.unwrap();
+    group.proxy(1).hold_back();
+    let guard = manager.lock("job").ttl(LONG).acquire().await.unwrap();
+    let sent = |count: usize| group.proxy(1).requests_with("lock:job") >= count;
+    eventually("the request is under way", LATE, async || sent(1)).await;
+    within(SOON, "release", guard.release()).await.unwrap();
+    eventually("it was cleared up on another connection", LATE, async || sent(5)).await;
+    let mut shutdown = pin!(manager.shutdown(Duration::ZERO));
+    let early = tokio::time::timeout(Duration::from_millis(500), shutdown.as_mut()).await;
+    group.proxy(1).let_through();
+    assert!(early.is_err(), "the shutdown did not wait for the late request");
+    within(LATE, "the shutdown", shutdown).await;
+    assert!(!group.members[1].exists("lock:job"));
 }
 
 #[tokio::test]

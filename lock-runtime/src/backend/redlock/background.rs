@@ -3,13 +3,18 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Starts tasks that outlive who asked for them: also the last manager, whose thread they run on.
 #[derive(Clone, Default)]
 pub(super) struct Background {
     tasks: TaskTracker,
+    /// What clears up does so once more, and ends.
+    last_call: CancellationToken,
     /// What keeps the runtime alive that the tasks run on.
     runtime: Arc<OnceLock<Weak<dyn Any + Send + Sync>>>,
 }
@@ -29,13 +34,27 @@ impl Background {
         });
     }
 
-    /// From now on tasks end as soon as they can.
+    /// Somebody waits for the end.
     pub(super) fn close(&self) {
         self.tasks.close();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.tasks.is_closed()
+    /// From now on tasks end as soon as they can.
+    pub(super) fn last_call(&self) {
+        self.last_call.cancel();
+    }
+
+    pub(super) fn is_last_call(&self) -> bool {
+        self.last_call.is_cancelled()
+    }
+
+    /// Waits so long, but not beyond the last call.
+    pub(super) async fn pause(&self, length: Duration) {
+        tokio::select! {
+            biased;
+            () = self.last_call.cancelled() => {}
+            () = sleep(length) => {}
+        }
     }
 
     /// Resolves when it is closed and nothing is under way.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::redis::{RedisBackend, Vote, Wake};
@@ -88,15 +88,16 @@ impl Claimed {
         let mut answered = false;
         let mut pauses = crate::pauses::pauses();
         loop {
+            // Before the request: what arrives before the shutdown's last call is cleared up after it.
+            let last = self.background.is_last_call();
             let ended = member.end(&self.claim, Leave::Nothing, Wake::Nobody, ANSWER).await;
             if ended.is_ok() && !std::mem::replace(&mut answered, true) {
                 over = over.min(Instant::now() + longer);
             }
-            // A shutdown waits for one answer, not for what may come later.
-            if Instant::now() >= over || (answered && self.background.is_closed()) {
+            if last || Instant::now() >= over {
                 return;
             }
-            sleep(pauses.next().unwrap_or(ANSWER)).await;
+            self.background.pause(pauses.next().unwrap_or(ANSWER)).await;
         }
     }
 }

@@ -29,6 +29,7 @@ use ::url::Url;
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use self::background::Background;
 use self::claimed::Claimed;
@@ -224,9 +225,18 @@ impl Backend for RedlockBackend {
         Some(self.disturbed.subscribe())
     }
 
-    fn settle(&self) -> BoxFuture<'_, ()> {
+    fn settle<'a>(&'a self, last_call: &'a CancellationToken) -> BoxFuture<'a, ()> {
         self.background.close();
-        Box::pin(self.background.wait())
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                () = self.background.wait() => {}
+                () = last_call.cancelled() => {
+                    self.background.last_call();
+                    self.background.wait().await;
+                }
+            }
+        })
     }
 
     fn runs_on(&self, runtime: Weak<dyn Any + Send + Sync>) {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{Hold, Observer};
 use crate::server::Server;
 
+/// So long a shutdown goes on to clear up behind requests whose answers were lost.
+const LAST_CALL: Duration = Duration::from_millis(1_500);
+
 impl Observer {
     /// A new hold: its fence was given out, is new and is the largest; nobody else believes to hold the lock.
     pub(super) fn judge_grant(&mut self, new: &Hold, at: Duration) {
@@ -125,13 +128,20 @@ impl Observer {
     }
 
     /// Everything was released: no lock is there any more. But with several servers, a minority may have some of a
-    /// process that was killed, from before `since`: nobody has to wait for their time.
+    /// process that was killed, from before `since`: nobody has to wait for their time. And what arrived after the last
+    /// call of a shutdown stays.
     pub fn nothing_left(&mut self, servers: &[&Server], since: Duration, now: Duration) {
-        for server in servers {
+        for (index, server) in servers.iter().enumerate() {
             for (name, claim, left) in server.texts(now) {
                 let granted = self.votes.last(name, claim.unwrap_or_default());
                 let old = self.quorum > 1 && granted.is_some_and(|granted| granted < since);
                 if name.starts_with(b"lock:") && !old {
+                    if self.came_after_last_call(index, name, claim.unwrap_or_default()) {
+                        self.tally.late += 1;
+                        self.trace
+                            .add(now, "allowed: a lock that came after the last call of its shutdown");
+                        continue;
+                    }
                     let text = format!(
                         "`{}` is left on {} for {left:?} ms",
                         String::from_utf8_lossy(name),
@@ -141,5 +151,16 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// Whether a request took the lock whose answer nobody got, when its manager had already cleared up behind it at
+    /// the end of its shutdown's time. Nobody can do more; the ttl bounds the rest.
+    fn came_after_last_call(&self, server: usize, lock: &[u8], claim: &[u8]) -> bool {
+        let Some(released) = self.votes.came_after_release(server, lock, claim) else {
+            return false;
+        };
+        self.shutdowns.iter().any(|(machine, began)| {
+            claim.ends_with(format!(" m{machine}").as_bytes()) && *began + LAST_CALL <= released
+        })
     }
 }

@@ -34,6 +34,8 @@ pub struct Observer {
     holds: Vec<Hold>,
     /// What the servers have granted.
     votes: Votes,
+    /// When each machine's last manager was shut down.
+    shutdowns: BTreeMap<usize, Duration>,
     /// What was allowed, so that it is counted once.
     excused: BTreeSet<(String, Vec<HoldId>)>,
     /// What is protected by each lock: the highest fence that wrote to it.
@@ -82,6 +84,7 @@ impl Observer {
             quorum: servers / 2 + 1,
             holds: Vec::new(),
             votes: Votes::new(servers / 2 + 1),
+            shutdowns: BTreeMap::new(),
             excused: BTreeSet::new(),
             resources: BTreeMap::new(),
         }
@@ -92,9 +95,14 @@ impl Observer {
         self.votes.add(server, lock, claim, fence, at);
     }
 
-    /// A server has released a lock for a claim.
-    pub fn withdrew(&mut self, server: usize, lock: &[u8], claim: &[u8]) {
-        self.votes.withdraw(server, lock, claim);
+    /// A server was asked to release a lock for a claim, and `found` it held by the claim or not.
+    pub fn released(&mut self, server: usize, lock: &[u8], claim: &[u8], found: bool, at: Duration) {
+        self.votes.release(server, lock, claim, found, at);
+    }
+
+    /// A machine begins to shut its manager down.
+    pub fn shuts_down(&mut self, machine: usize, at: Duration) {
+        self.shutdowns.insert(machine, at);
     }
 
     /// A machine has got a lease, which it had begun to ask for at `asked`.

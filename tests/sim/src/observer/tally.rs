@@ -22,6 +22,8 @@ pub struct Tally {
     pub refused: u64,
     /// What broke a rule where clocks or data were beyond what is promised.
     pub allowed: u64,
+    /// Locks that a request took which arrived when its manager was shut down.
+    pub late: u64,
     /// Losses that were told, by reason.
     pub lost: BTreeMap<String, u64>,
 }
@@ -41,6 +43,7 @@ impl Tally {
             (&mut self.reentered, other.reentered),
             (&mut self.refused, other.refused),
             (&mut self.allowed, other.allowed),
+            (&mut self.late, other.late),
         ] {
             *sum += more;
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Tally {
             line(&format!("leases lost: {reason}"), *count)?;
         }
         line("stale writes that fences stopped", self.refused)?;
-        line("overlaps beyond the promised bounds", self.allowed)
+        line("overlaps beyond the promised bounds", self.allowed)?;
+        line("locks that came after a shutdown", self.late)
     }
 }

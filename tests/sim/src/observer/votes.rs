@@ -17,6 +17,10 @@ struct Grants {
     servers: BTreeMap<usize, Vec<u64>>,
     /// When the last of them was.
     at: Duration,
+    /// When each server last granted.
+    granted: BTreeMap<usize, Duration>,
+    /// When each server was last asked to release.
+    released: BTreeMap<usize, Duration>,
 }
 
 impl Votes {
@@ -31,20 +35,31 @@ impl Votes {
     pub(super) fn add(&mut self, server: usize, lock: &[u8], claim: &[u8], fence: u64, at: Duration) {
         let grants = self.grants.entry((lock.to_vec(), claim.to_vec())).or_default();
         grants.servers.entry(server).or_default().push(fence);
+        grants.granted.insert(server, at);
         grants.at = at;
     }
 
-    /// A server has released the lock for the claim.
-    pub(super) fn withdraw(&mut self, server: usize, lock: &[u8], claim: &[u8]) {
-        if let Some(grants) = self.grants.get_mut(&(lock.to_vec(), claim.to_vec())) {
+    /// A server was asked to release the lock for the claim, and had it or not.
+    pub(super) fn release(&mut self, server: usize, lock: &[u8], claim: &[u8], found: bool, at: Duration) {
+        let grants = self.grants.entry((lock.to_vec(), claim.to_vec())).or_default();
+        grants.released.insert(server, at);
+        if found {
             grants.servers.remove(&server);
         }
+    }
+
+    /// When a server was last asked to release the lock for a claim, if it has granted the lock only after that.
+    /// Claims that became holds are none of these: their answers came.
+    pub(super) fn came_after_release(&self, server: usize, lock: &[u8], claim: &[u8]) -> Option<Duration> {
+        let grants = self.grants.get(&(lock.to_vec(), claim.to_vec()))?;
+        let (released, granted) = (grants.released.get(&server)?, grants.granted.get(&server)?);
+        (!self.held.contains(claim) && released < granted).then_some(*released)
     }
 
     /// When a server last granted the lock to the claim.
     pub(super) fn last(&self, lock: &[u8], claim: &[u8]) -> Option<Duration> {
         let grants = self.grants.get(&(lock.to_vec(), claim.to_vec()))?;
-        Some(grants.at)
+        (!grants.granted.is_empty()).then_some(grants.at)
     }
 
     /// The claim of a new hold: one that enough servers have granted, with this fence; or, of several servers, with

@@ -93,6 +93,7 @@ pub async fn main(context: Context, network: Arc<dyn Network>) {
     }
     in_peace(&context, &manager).await;
     let began = context.clock.now();
+    context.observer().shuts_down(context.machine, began);
     manager.shutdown(GRACE).await;
     let took = context.clock.now().saturating_sub(began);
     context.note("has shut down");

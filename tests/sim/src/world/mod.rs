@@ -189,8 +189,8 @@ impl World {
                     let fence = u64::try_from(*fence).unwrap_or_default();
                     observer.voted(index, lock, &done.first, fence, done.at);
                 }
-                if done.script == "release" && done.reply == Reply::Int(1) {
-                    observer.withdrew(index, lock, &done.first);
+                if done.script == "release" {
+                    observer.released(index, lock, &done.first, done.reply == Reply::Int(1), done.at);
                 }
                 if let ("renew", Reply::Array(answers)) = (done.script.as_str(), &done.reply)
                     && answers
