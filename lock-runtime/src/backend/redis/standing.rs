@@ -291,3 +291,7 @@ fn not_now() -> Failure {
         source: None,
     }
 }
+
+#[cfg(test)]
+#[path = "tests/standing.rs"]
+mod tests;
