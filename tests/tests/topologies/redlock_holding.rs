@@ -196,6 +196,22 @@ async fn a_member_that_hung_since_the_acquire_has_no_key_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_release_counts_each_member_once_however_often_it_fails() {
+    let mut group = RedlockGroup::behind_proxies(5);
+    let manager = manager(&group.url(), "one").await;
+    works_again(&manager, "warm-up").await.release().await.unwrap();
+    group.members[0].kill();
+    group.members[1].kill();
+    let guard = works_again(&manager, "job").await;
+    // These two have failed several times before the other three answer.
+    for member in 2..5 {
+        group.proxy(member).delay(Duration::from_millis(300));
+    }
+    within(SOON, "release", guard.release()).await.unwrap();
+    until_no_lock_is_left(&group.members[2..]).await;
+}
+
+#[tokio::test]
 async fn a_request_that_arrives_after_the_release_leaves_no_key() {
     let group = RedlockGroup::behind_proxies(3);
     let manager = manager(&group.url(), "one").await;

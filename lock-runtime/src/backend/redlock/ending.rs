@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::redis::{RedisBackend, Wake};
-use super::super::{Claim, Failure, Leave, Released};
+use super::super::{Applied, Claim, Failure, Leave, Released};
 use super::claimed::Claimed;
 use super::tally::Release;
 use super::{RedlockBackend, no_majority};
@@ -32,9 +32,11 @@ impl RedlockBackend {
                 return Ok(released);
             }
         }
-        release
-            .close()
-            .ok_or_else(|| no_majority(release.into_failures(), "answered the release"))
+        release.close().ok_or_else(|| Failure {
+            // Some may have done it, and the others go on to do it.
+            applied: Applied::Unknown,
+            ..no_majority(release.into_failures(), "answered the release")
+        })
     }
 
     /// The first answer of each server comes through the channel.
@@ -62,6 +64,7 @@ async fn end_on(
     wake: Wake,
     first: mpsc::UnboundedSender<Result<Released, Failure>>,
 ) {
+    let mut first = Some(first);
     let started = Instant::now();
     let mut pauses = crate::pauses::pauses();
     loop {
@@ -83,8 +86,10 @@ async fn end_on(
         }
         let answer = member.end(&claimed.claim, leave, wake, ANSWER).await;
         let done = answer.is_ok();
-        // Nobody may listen any more, and later answers are of no interest.
-        drop(first.send(answer));
+        // Once: who counts them takes each for another server's. Nobody may listen any more.
+        if let Some(first) = first.take() {
+            drop(first.send(answer));
+        }
         if done || started.elapsed() >= claimed.ttl {
             return;
         }
