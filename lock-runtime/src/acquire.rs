@@ -359,3 +359,7 @@ fn growing(shortest: Duration, longest: Duration) -> backon::ExponentialBackoff 
 fn jittered(shortest: Duration, bound: Duration) -> Duration {
     shortest + bound.saturating_sub(shortest).mul_f64(fastrand::f64())
 }
+
+#[cfg(test)]
+#[path = "tests/acquire.rs"]
+mod tests;

@@ -99,6 +99,9 @@ mod renewal;
 mod request;
 mod schedule;
 mod scope;
+#[cfg(test)]
+#[path = "tests/scripted.rs"]
+mod scripted;
 mod shutdown;
 mod telemetry;
 mod template;

@@ -229,3 +229,7 @@ pub(crate) fn unavailable(key: &crate::Key, failure: Failure) -> LockError {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "tests/release.rs"]
+mod tests;

@@ -32,7 +32,15 @@ fn over(ttl: Duration) -> Option<Duration> {
 
 #[test]
 fn where_one_would_know_the_longest_ttl_that_is_known_counts() {
-    for (servers, remember, forgot) in [(1, 0, 0), (3, 2, 0), (3, 1, 1), (3, 0, 2), (5, 4, 0), (5, 3, 0), (5, 0, 4)] {
+    for (servers, remember, forgot) in [
+        (1, 0, 0),
+        (3, 2, 0),
+        (3, 1, 1),
+        (3, 0, 2),
+        (5, 4, 0),
+        (5, 3, 0),
+        (5, 0, 4),
+    ] {
         let (group, others) = (group(servers), answered(remember, forgot));
         let case = format!("{servers} servers, {remember} remember, {forgot} forgot");
         assert_eq!(group.delay(None, &others), None, "{case}: nothing was ever locked");
@@ -43,7 +51,15 @@ fn where_one_would_know_the_longest_ttl_that_is_known_counts() {
 
 #[test]
 fn where_nobody_may_be_left_who_knows_the_default_ttl_counts_unless_a_longer_one_is_known() {
-    for (servers, remember, forgot) in [(3, 1, 0), (3, 0, 1), (3, 0, 0), (5, 2, 1), (5, 2, 0), (5, 0, 3), (5, 0, 0)] {
+    for (servers, remember, forgot) in [
+        (3, 1, 0),
+        (3, 0, 1),
+        (3, 0, 0),
+        (5, 2, 1),
+        (5, 2, 0),
+        (5, 0, 3),
+        (5, 0, 0),
+    ] {
         let (group, others) = (group(servers), answered(remember, forgot));
         let case = format!("{servers} servers, {remember} remember, {forgot} forgot");
         assert_eq!(group.delay(None, &others), over(DEFAULT), "{case}");
