@@ -134,3 +134,7 @@ impl Drop for Alive {
         self.0.undriven();
     }
 }
+
+#[cfg(test)]
+#[path = "tests/renewal.rs"]
+mod tests;

@@ -148,3 +148,7 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/schedule.rs"]
+mod tests;

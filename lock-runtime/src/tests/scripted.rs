@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{
@@ -32,8 +33,12 @@ pub(crate) struct Scripted {
     asked: Mutex<Vec<(Instant, Asked)>>,
     is_quorum: bool,
     pub(crate) route: AtomicU64,
-    /// How many leases each renewal was about; all of them are extended.
-    pub(crate) renewed: Mutex<Vec<usize>>,
+    /// How many leases each renewal was about, and how long it had; all of them are extended.
+    pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
+    /// How long a renewal takes.
+    pub(crate) renewal: Mutex<Duration>,
+    /// Counts what may have lost locks.
+    pub(crate) disturbed: watch::Sender<u64>,
     /// How many wake-ups were made. None of them ever arms or wakes.
     pub(crate) wakeups: AtomicUsize,
 }
@@ -134,8 +139,15 @@ impl Scripted {
     }
 }
 
-/// A hold of the lock `k` that was granted just now.
+/// A hold of the lock `k` that was granted just now, renewed and watched.
 pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
+    let hold = unwatched(shared, spec, doubtful);
+    hold.timeline.watch(Arc::clone(&hold));
+    hold
+}
+
+/// As [`hold`], and nobody looks after it.
+pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
     let key = Key::from("k");
     let timeline = shared.timeline(&key).unwrap();
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
@@ -149,15 +161,7 @@ pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hol
         doubtful,
     };
     let telemetry = Telemetry::here(false);
-    let hold = Arc::new(Hold::new(
-        grant,
-        terms,
-        Arc::clone(shared),
-        Arc::clone(&timeline),
-        telemetry,
-    ));
-    timeline.watch(Arc::clone(&hold));
-    hold
+    Arc::new(Hold::new(grant, terms, Arc::clone(shared), timeline, telemetry))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
@@ -196,12 +200,15 @@ impl Backend for Scripted {
     fn renew<'a>(
         &'a self,
         claims: &'a [(&'a Claim, Duration)],
-        _within: Duration,
+        within: Duration,
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
-        self.renewed.lock().unwrap().push(claims.len());
-        (0..claims.len()).for_each(|index| each(index, Ok(Renewed::Extended)));
-        Box::pin(std::future::ready(()))
+        self.renewed.lock().unwrap().push((claims.len(), within));
+        let takes = *self.renewal.lock().unwrap();
+        Box::pin(async move {
+            sleep(takes).await;
+            (0..claims.len()).for_each(|index| each(index, Ok(Renewed::Extended)));
+        })
     }
 
     fn release<'a>(
@@ -229,6 +236,10 @@ impl Backend for Scripted {
 
     fn is_quorum(&self) -> bool {
         self.is_quorum
+    }
+
+    fn disturbances(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.disturbed.subscribe())
     }
 
     fn wakeup(&self, _name: &str, _runtime: &Handle) -> Box<dyn Wakeup> {

@@ -1,0 +1,114 @@
+//! Which leases are renewed by which request, and when; on the test's own clock.
+
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::scripted::{AT_ONCE, Scripted, hold, ms};
+use crate::terms::Spec;
+use crate::{LostReason, backend};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// So long that nothing is due by itself.
+const RARE: Duration = Duration::from_secs(600);
+
+fn rare() -> Spec {
+    Spec::fail().ttl(RARE)
+}
+
+/// The renewals that a disturbance leads to.
+async fn after_a_disturbance(specs: &[Spec]) -> Vec<(usize, Duration)> {
+    let (backend, shared) = Scripted::default().shared();
+    let holds: Vec<_> = specs.iter().map(|spec| hold(&shared, spec, false)).collect();
+    sleep(ms(1)).await;
+    assert!(backend.renewed.lock().unwrap().is_empty());
+    backend.disturbed.send_modify(|count| *count += 1);
+    sleep(ms(1)).await;
+    assert!(holds.iter().all(|hold| hold.remaining() > AT_ONCE));
+    let mut renewed = backend.renewed.lock().unwrap().clone();
+    renewed.sort_unstable();
+    renewed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disturbance_renews_everything_at_once_a_hundred_by_a_request() {
+    for (holds, requests) in [
+        (1, vec![1]),
+        (100, vec![100]),
+        (101, vec![1, 100]),
+        (250, vec![50, 100, 100]),
+    ] {
+        let specs: Vec<_> = (0..holds).map(|_| rare()).collect();
+        let renewed = after_a_disturbance(&specs).await;
+        assert_eq!(renewed.iter().map(|(count, _)| *count).collect::<Vec<_>>(), requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_never_renewed_is_not_renewed_after_a_disturbance_either() {
+    assert_eq!(
+        after_a_disturbance(&[rare().never_renew(), rare()]).await,
+        [(1, SECOND)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_lease_does_not_cut_the_time_of_a_long_one() {
+    let specs = [rare(), Spec::fail().ttl(ms(300)), rare(), Spec::fail().ttl(ms(330))];
+    assert_eq!(after_a_disturbance(&specs).await, [(2, ms(100)), (2, SECOND)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_again_and_again_until_its_end() {
+    let (backend, shared) = Scripted::default().shared();
+    let held = hold(&shared, &Spec::fail().ttl(SECOND * 3).renew_every(SECOND), false);
+    sleep(SECOND * 10).await;
+    let count = backend.renewed.lock().unwrap().len();
+    assert!((9..=11).contains(&count), "{count}");
+    assert_eq!(held.lost_reason(), None);
+    drop(held.release());
+    sleep(SECOND * 10).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_renewed_is_lost_at_its_deadline_although_nobody_asks() {
+    let (_, shared) = Scripted::default().shared();
+    let held = hold(&shared, &Spec::fail().ttl(SECOND).never_renew(), false);
+    let began = Instant::now();
+    held.lost().await;
+    assert_eq!(
+        (held.lost_reason(), began.elapsed()),
+        (Some(LostReason::Expired), ms(988))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_answered_after_the_end_is_undone_where_the_lock_was_to_stay_for_longer() {
+    for (least, releases) in [(None, vec![100]), (Some(SECOND / 2), vec![100, 1_000])] {
+        let done = || (AT_ONCE, Ok(backend::Released::Done));
+        let (backend, shared) = Scripted::default().releases([done(), done()]).shared();
+        *backend.renewal.lock().unwrap() = SECOND;
+        let began = Instant::now();
+        let spec = least.map_or_else(rare, |least| rare().hold_at_least(least));
+        let held = hold(&shared, &spec, false);
+        sleep(ms(1)).await;
+        backend.disturbed.send_modify(|count| *count += 1);
+        sleep(ms(99)).await;
+        drop(held.release());
+        sleep(SECOND * 5).await;
+        assert_eq!(backend.released(began), releases);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_ended_before_the_request_is_not_renewed() {
+    let (backend, shared) = Scripted::default().shared();
+    let (one, two) = (hold(&shared, &rare(), false), hold(&shared, &rare(), false));
+    assert!(one.begin_end());
+    for holds in [vec![Arc::clone(&one), two], vec![one]] {
+        let mut asked = Asked::new(&Arc::default());
+        asked.holds = holds;
+        renew(asked, Clock::Paused, Arc::clone(&shared.backend)).await;
+    }
+    assert_eq!(*backend.renewed.lock().unwrap(), [(1, SECOND)]);
+}
