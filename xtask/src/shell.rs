@@ -74,6 +74,15 @@ impl Shell {
         succeeded(status, &line)
     }
 
+    /// Prints and runs a command whose exit code says more than whether it has failed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn status(&self, command: &mut Command) -> Result<ExitStatus> {
+        let line = announce(command);
+        command.status().with_context(|| format!("cannot start `{line}`"))
+    }
+
     /// Prints and runs a command, passes its standard output through, and shows each line to `look`.
     ///
     /// # Errors
