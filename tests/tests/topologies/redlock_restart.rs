@@ -62,6 +62,26 @@ async fn a_manager_that_comes_new_does_not_let_a_restarted_member_vote_either() 
     guard.lease().ensure_held().unwrap();
 }
 
+#[tokio::test]
+async fn a_member_that_came_back_with_an_old_snapshot_has_forgotten_too() {
+    let mut group = RedlockGroup::behind_proxies(3);
+    let [one, two] = two_managers(&group.url()).await;
+    until_all_vote(&one, &group).await;
+    works(&two, "warm-up").await;
+    let snapshot = ["distributed-lock:voter", "distributed-lock:longest-ttl"];
+    let snapshot = snapshot.map(|key| (key, group.members[1].get(key).unwrap()));
+    let guard = forgotten(&one, &mut group).await;
+    for (key, value) in &snapshot {
+        group.members[1].cli(&["SET", key, value]);
+    }
+    // Whoever may not vote is asked again after a second.
+    let asked_again = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < asked_again {
+        is_not_given(&two, "job").await;
+    }
+    guard.lease().ensure_held().unwrap();
+}
+
 async fn until_all_vote(manager: &LockManager, group: &RedlockGroup) {
     eventually("all members have voted", LATE, async || {
         works(manager, "warm-up").await;

@@ -1,6 +1,6 @@
 //! `min_replicas`: a lease counts only when so many replicas have confirmed it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lock_runtime::{LockError, LockManager};
 use lock_tests::{RedisServer, RedlockGroup, Replication, SentinelGroup, eventually};
@@ -103,6 +103,45 @@ async fn those_who_wait_for_a_replica_do_not_hold_up_the_others() {
     within(half, "a question", manager.inspect("held")).await.unwrap();
     within(half, "a release", guard.release()).await.unwrap();
     assert!(acquiring.await.unwrap().unwrap_err().is_unavailable());
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_replica_do_not_wait_for_each_other() {
+    let replication = Replication::start(1);
+    let manager = needing(1, &replication.master.url()).await;
+    works(&manager, "warm-up").await;
+    replication.replicas[0].pause();
+    let began = Instant::now();
+    let acquiring: Vec<_> = (0..8)
+        .map(|number| tokio::spawn(manager.lock(format!("job:{number}")).try_acquire()))
+        .collect();
+    for acquired in acquiring {
+        assert!(acquired.await.unwrap().unwrap_err().is_unavailable());
+    }
+    // Each has half a second for its replica.
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    until_no_lock_is_left(std::slice::from_ref(&replication.master)).await;
+}
+
+#[tokio::test]
+async fn acquires_one_after_the_other_use_one_connection_to_wait_for_replicas() {
+    let replication = Replication::start(1);
+    let manager = needing(1, &replication.master.url()).await;
+    works(&manager, "warm-up").await;
+    let connections = || {
+        let stats = replication.master.cli(&["INFO", "stats"]);
+        let count = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = connections();
+    for number in 0..20 {
+        works(&manager, &format!("job:{number}")).await;
+    }
+    // The question for the number is a connection, too.
+    let made = connections() - before;
+    assert!(made <= 2, "{made} connections");
 }
 
 #[tokio::test]
