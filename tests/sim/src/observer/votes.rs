@@ -23,6 +23,13 @@ struct Grants {
     released: BTreeMap<usize, Duration>,
 }
 
+impl Grants {
+    /// A majority's fence is one above the largest vote, unless somebody knew of a larger one.
+    fn lead_to(&self, fence: u64) -> bool {
+        self.servers.values().flatten().max() == Some(&(fence - 1))
+    }
+}
+
 impl Votes {
     pub(super) fn new(quorum: usize) -> Self {
         Self {
@@ -63,7 +70,8 @@ impl Votes {
     }
 
     /// The claim of a new hold: one that enough servers have granted, with this fence; or, of several servers, with
-    /// fences below it.
+    /// fences below it. Never one that was released: its process had given it up, whatever is granted to it later.
+    /// Of several, the one whose votes lead to just this fence, then the last one.
     pub(super) fn claim(&mut self, key: &str, machine: usize, fence: u64) -> Option<Vec<u8>> {
         let (lock, owner) = (format!("lock:{key}").into_bytes(), format!(" m{machine}").into_bytes());
         // Of several servers, none of the votes that made the majority is above the fence.
@@ -75,9 +83,13 @@ impl Votes {
             .grants
             .iter()
             .filter(|((name, claim), grants)| {
-                *name == lock && claim.ends_with(&owner) && !self.held.contains(claim) && fits(grants)
+                *name == lock
+                    && claim.ends_with(&owner)
+                    && !self.held.contains(claim)
+                    && grants.released.is_empty()
+                    && fits(grants)
             })
-            .max_by_key(|(_, grants)| grants.at)
+            .max_by_key(|(_, grants)| (grants.lead_to(fence), grants.at))
             .map(|((_, claim), _)| claim.clone());
         self.held.extend(found.clone());
         found
