@@ -26,6 +26,30 @@ async fn ended(backend: Scripted, spec: &Spec, doubtful: bool) -> (ReleaseEnd, V
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_owner_releases_by_its_end_or_its_drop() {
+    use crate::ownership::Ownership;
+
+    for dropped in [false, true] {
+        let (backend, shared) = Scripted::default().releases([(AT_ONCE, Ok(Released::Done))]).shared();
+        let hold = hold(&shared, &spec(), false);
+        let one = Arc::new(Ownership::new(Arc::clone(&hold)));
+        let other = Arc::clone(&one);
+        assert!(one.end().is_none());
+        sleep(ms(1)).await;
+        assert!(!hold.has_ended() && backend.asked().is_empty());
+        if dropped {
+            drop(other);
+        } else {
+            assert!(other.end().is_some());
+        }
+        sleep(ms(1)).await;
+        assert!(hold.has_ended());
+        assert_eq!(backend.asked().len(), 1);
+        assert!(hold.release().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_answer_is_enough() {
     for (answer, expected) in [
         (Released::Done, None),
@@ -161,8 +185,11 @@ async fn clearing_up_goes_on_until_there_is_an_answer_or_the_ttl_is_over() {
     assert_eq!(cleared(failures(), TTL, false).await, [0, 50, 150]);
     let second = Duration::from_secs(1);
     assert_eq!(cleared(Vec::new(), second * 3, false).await, [0, 1_050, 2_150]);
-    let missing = vec![(AT_ONCE, Ok(Released::Missing))];
-    assert_eq!(cleared(missing, TTL, false).await, [0]);
+    let missing = || vec![(AT_ONCE, Ok(Released::Missing))];
+    assert_eq!(cleared(missing(), TTL, false).await, [0]);
+    // Ten seconds after the first answer, whatever comes after it.
+    let last = *cleared(missing(), TTL, true).await.last().unwrap();
+    assert!((9_000..11_000).contains(&last), "{last}");
 }
 
 #[tokio::test(start_paused = true)]
