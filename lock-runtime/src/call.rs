@@ -182,3 +182,7 @@ pub(crate) async fn run<F: Future>(
     }
     ended.map_err(|reason| LockError::Lost { key, reason })
 }
+
+#[cfg(test)]
+#[path = "tests/call.rs"]
+mod tests;
