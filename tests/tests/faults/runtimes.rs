@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lock_runtime::LockManager;
+use lock_runtime::{LockError, LockManager};
 use lock_tests::server::until_gone;
 use lock_tests::{RedisServer, eventually_blocking};
 use tokio::runtime::{Builder, Runtime};
@@ -190,6 +190,27 @@ fn a_guard_is_renewed_after_its_runtime_is_gone() {
 }
 
 /// The tasks of ours on the caller's runtime, beside `work` itself.
+#[test]
+fn a_shutdown_gives_bodies_their_time_though_its_caller_s_clock_is_paused() {
+    let server = RedisServer::start();
+    let manager = connected(&server);
+    let guard = current_thread().block_on(manager.lock("job").acquire()).unwrap();
+    let shutting_down = manager.clone();
+    let shutdown = std::thread::spawn(move || {
+        // Whenever nothing else is to do there, this clock jumps to its next timer.
+        let paused = Builder::new_current_thread().enable_all().start_paused(true).build();
+        paused.unwrap().block_on(shutting_down.shutdown(LONG));
+    });
+    let closed = || {
+        let another = current_thread().block_on(manager.lock("another").try_acquire());
+        matches!(another, Err(LockError::ShutDown { .. }))
+    };
+    eventually_blocking("it has begun", SOON, closed);
+    assert!(!shutdown.is_finished());
+    current_thread().block_on(guard.release()).unwrap();
+    shutdown.join().unwrap();
+}
+
 async fn tasks_left_by(work: impl Future<Output = ()>) -> usize {
     let handle = tokio::runtime::Handle::current();
     let before = handle.metrics().num_alive_tasks();
