@@ -136,7 +136,7 @@ async fn a_grant_that_comes_at_its_own_deadline_is_none() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_on_one_server_keeps_its_token_and_on_a_majority_takes_another() {
     for is_quorum in [false, true] {
-        let backend = Scripted::default().as_quorum(is_quorum);
+        let backend = Scripted::default().with_quorum(is_quorum);
         let (backend, shared) = backend
             .acquires([(AT_ONCE, unknown()), (AT_ONCE, Ok(granted()))])
             .shared();
@@ -189,7 +189,7 @@ async fn a_lost_answer_is_waited_for_and_a_definite_one_is_not() {
         let known = Scripted::default().acquires([(AT_ONCE, answer), (AT_ONCE, Ok(BUSY)), (AT_ONCE, Ok(BUSY))]);
         assert_eq!(given_up(known, &waiting(LONG), ms(100), false).await, 0);
     }
-    let majority = Scripted::default().as_quorum(true);
+    let majority = Scripted::default().with_quorum(true);
     let majority = majority.acquires([(AT_ONCE, unknown()), (AT_ONCE, Ok(BUSY))]);
     assert_eq!(given_up(majority, &waiting(LONG), ms(100), false).await, 0);
 }

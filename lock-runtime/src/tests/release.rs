@@ -111,7 +111,7 @@ async fn the_background_gives_up_when_the_ttl_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_majority_goes_on_by_itself() {
-    let (end, sent) = ended(Scripted::default().as_quorum(true), &spec(), false).await;
+    let (end, sent) = ended(Scripted::default().with_quorum(true), &spec(), false).await;
     assert!(matches!(end, ReleaseEnd::Failed(_)), "{end:?}");
     assert_eq!(sent, [0]);
 }
@@ -137,7 +137,7 @@ async fn a_lock_that_was_lost_to_others_is_asked_for_on_a_majority_only() {
     for reason in [LostReason::Taken, LostReason::Missing] {
         for is_quorum in [false, true] {
             let answers = [(AT_ONCE, Ok(Released::Missing))];
-            let (backend, shared) = Scripted::default().as_quorum(is_quorum).releases(answers).shared();
+            let (backend, shared) = Scripted::default().with_quorum(is_quorum).releases(answers).shared();
             let began = Instant::now();
             let hold = hold(&shared, &spec(), false);
             hold.lose(reason);

@@ -71,6 +71,15 @@ async fn a_lease_is_renewed_again_and_again_until_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_ends_no_renewals() {
+    let (backend, shared) = Scripted::default().shared();
+    backend.panics.store(2, std::sync::atomic::Ordering::Relaxed);
+    let held = hold(&shared, &Spec::fail().ttl(SECOND), false);
+    sleep(SECOND * 3).await;
+    assert_eq!(held.lost_reason(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_is_not_renewed_is_lost_at_its_deadline_although_nobody_asks() {
     let (_, shared) = Scripted::default().shared();
     let held = hold(&shared, &Spec::fail().ttl(SECOND).never_renew(), false);

@@ -39,6 +39,8 @@ pub(crate) struct Scripted {
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
     pub(crate) disturbed: watch::Sender<u64>,
+    /// The driver of the renewals is to panic so many times.
+    pub(crate) panics: AtomicUsize,
     /// How many wake-ups were made. None of them ever arms or wakes.
     pub(crate) wakeups: AtomicUsize,
 }
@@ -86,7 +88,7 @@ impl Scripted {
     }
 
     /// As a majority of several servers.
-    pub(crate) fn as_quorum(self, is_quorum: bool) -> Self {
+    pub(crate) fn with_quorum(self, is_quorum: bool) -> Self {
         Self { is_quorum, ..self }
     }
 
@@ -239,6 +241,10 @@ impl Backend for Scripted {
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
+        let left = self
+            .panics
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(left.is_err(), "the test wants it");
         Some(self.disturbed.subscribe())
     }
 
