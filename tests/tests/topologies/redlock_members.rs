@@ -5,6 +5,7 @@ use lock_tests::server::unused_port;
 use lock_tests::{RedisServer, RedlockGroup};
 
 use crate::collector;
+use crate::forger::forged;
 use crate::support::{ANSWER, SOON, within, works, works_again};
 
 async fn refused(url: &str) -> LockError {
@@ -95,6 +96,17 @@ async fn connect_without_a_majority_names_who_does_not_answer() {
     let text = error.to_string();
     let named = |member: usize| text.contains(&group.members[member].port().to_string());
     assert!(named(0) || named(1), "{text}");
+}
+
+#[tokio::test]
+async fn servers_that_do_not_say_who_they_are_have_no_vote() {
+    let group = RedlockGroup::start(3);
+    let nameless = |member| forged(member, |reply| reply.replace("run_id:", "who_is:"));
+    let connecting = LockManager::builder()
+        .redlock(group.members.iter().map(nameless))
+        .connect();
+    let error = within(ANSWER, "connect", connecting).await.unwrap_err();
+    assert!(error.to_string().contains("run_id"), "{error}");
 }
 
 #[tokio::test]
