@@ -110,6 +110,27 @@ async fn a_wait_ends_on_time() {
     assert_eq!((took, sent), (ms(1_200), vec![0, 500, 1_200]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn in_this_process_one_try_is_all_where_nobody_waits() {
+    for (spec, tries) in [(Spec::fail(), vec![0]), (waiting(ms(100)), vec![0, 0, 100])] {
+        let busy = (0..9).map(|_| (AT_ONCE, Ok(BUSY)));
+        let (outcome, _, sent) = called(Scripted::default().with_local().acquires(busy), &spec).await;
+        assert!(outcome.unwrap_err().is_conflict());
+        assert_eq!(sent, tries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_panics_is_no_refusal_unless_there_is_a_shutdown() {
+    let (backend, shared) = Scripted::default().shared();
+    backend.panics.store(1, Ordering::Relaxed);
+    let error = acquired(&shared, &Spec::fail()).await.map(drop).unwrap_err();
+    assert!(matches!(error, LockError::Unavailable { .. }), "{error:?}");
+    backend.panics.store(1, Ordering::Relaxed);
+    let error = closed_in_between(&shared).await.map(drop).unwrap_err();
+    assert!(matches!(error, LockError::ShutDown { .. }), "{error:?}");
+}
+
 #[test]
 fn pauses_are_anywhere_between_the_bounds() {
     let (shortest, bound) = (ms(10), ms(30));

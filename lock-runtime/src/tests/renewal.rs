@@ -3,7 +3,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::scripted::{AT_ONCE, Scripted, hold, ms};
+use crate::scripted::{AT_ONCE, Scripted, hold, ms, unwatched};
 use crate::terms::Spec;
 use crate::{LostReason, backend};
 
@@ -77,6 +77,20 @@ async fn a_panic_ends_no_renewals() {
     let held = hold(&shared, &Spec::fail().ttl(SECOND), false);
     sleep(SECOND * 3).await;
     assert_eq!(held.lost_reason(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_ended_with_its_runtime_is_replaced_with_the_next_hold() {
+    let (_, shared) = Scripted::default().shared();
+    let schedule = Arc::<Schedule>::default();
+    assert!(schedule.insert(unwatched(&shared, &rare(), false)));
+    let backend = Arc::clone(&shared.backend);
+    let driver = tokio::spawn(drive(Arc::clone(&schedule), Clock::Paused, backend));
+    sleep(ms(1)).await;
+    assert!(!schedule.insert(unwatched(&shared, &rare(), false)));
+    driver.abort();
+    assert!(driver.await.unwrap_err().is_cancelled());
+    assert!(schedule.insert(unwatched(&shared, &rare(), false)));
 }
 
 #[tokio::test(start_paused = true)]

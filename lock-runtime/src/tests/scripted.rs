@@ -39,7 +39,8 @@ pub(crate) struct Scripted {
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
     pub(crate) disturbed: watch::Sender<u64>,
-    /// The driver of the renewals is to panic so many times.
+    is_local: bool,
+    /// The driver of the renewals, or an acquire after a fifth of a second, is to panic so many times.
     pub(crate) panics: AtomicUsize,
     /// How many wake-ups were made. None of them ever arms or wakes.
     pub(crate) wakeups: AtomicUsize,
@@ -92,6 +93,11 @@ impl Scripted {
         Self { is_quorum, ..self }
     }
 
+    /// As in this process.
+    pub(crate) fn with_local(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
     /// With what a manager has around it, on the runtime and the clock of the test.
     pub(crate) fn shared(self) -> (Arc<Self>, Arc<Shared>) {
         let backend = Arc::new(self);
@@ -134,6 +140,13 @@ impl Scripted {
         asked
             .map(|(at, _)| at.duration_since(began).as_millis() / 10 * 10)
             .collect()
+    }
+
+    fn is_to_panic(&self) -> bool {
+        let left = self
+            .panics
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.is_ok()
     }
 
     fn note(&self, asked: Asked) {
@@ -188,6 +201,10 @@ async fn answer<T>(written: Option<Answer<T>>, within: Duration) -> Result<T, Fa
 }
 
 impl Backend for Scripted {
+    fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     fn acquire<'a>(
         &'a self,
         claim: &'a Claim,
@@ -195,6 +212,12 @@ impl Backend for Scripted {
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
         self.note(Asked::Acquire(claim.value.clone()));
+        if self.is_to_panic() {
+            return Box::pin(async {
+                sleep(ms(200)).await;
+                panic!("the test wants it");
+            });
+        }
         let written = self.acquires.lock().unwrap().pop_front();
         Box::pin(answer(written, within))
     }
@@ -241,10 +264,7 @@ impl Backend for Scripted {
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
-        let left = self
-            .panics
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        assert!(left.is_err(), "the test wants it");
+        assert!(!self.is_to_panic(), "the test wants it");
         Some(self.disturbed.subscribe())
     }
 
