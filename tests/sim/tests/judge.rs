@@ -25,11 +25,16 @@ const fn ms(count: u64) -> Duration {
 
 /// A server that has given the lock to a claim.
 fn server(claim: &[u8]) -> Server {
+    stored(LOCK, claim)
+}
+
+/// A server with one value.
+fn stored(key: &[u8], value: &[u8]) -> Server {
     let mut server = Server::new("s", ServerClock::default());
     server.start(Duration::ZERO);
     let (outbox, _replies) = tokio::sync::mpsc::unbounded_channel();
     let session = server.connect(outbox);
-    let set = [b"SET".as_slice(), LOCK, claim, b"PX", b"60000"].map(<[u8]>::to_vec);
+    let set = [b"SET".as_slice(), key, value, b"PX", b"60000"].map(<[u8]>::to_vec);
     assert_eq!(server.execute(session, &set, Duration::ZERO), Reply::Status("OK"));
     server
 }
@@ -75,6 +80,33 @@ async fn the_claim_whose_votes_lead_to_the_fence_is_the_hold() {
             observer.voted(1, LOCK, OLD, fence - 8, ms(26));
         });
         assert_eq!(wrong.await.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_fence_that_no_majority_knows_is_wrong() {
+    let guard: LockGuard = LockManager::in_memory().lock("k0").acquire().await.unwrap();
+    let fence = guard.fence().get();
+    for (counters, count) in [
+        ([fence, fence + 1, 0], 0),
+        ([fence - 1, fence, 0], 1),
+        ([fence - 1, fence - 1, fence - 1], 1),
+    ] {
+        let mut observer = Observer::new(3, false, false);
+        for server in [0, 1] {
+            observer.voted(server, LOCK, NEW, fence - 1, ms(22));
+        }
+        observer.granted(0, guard.lease(), ms(20), ms(40));
+        let servers = counters.map(|counter| stored(b"distributed-lock:fence", counter.to_string().as_bytes()));
+        observer.count_fences(&servers.each_ref(), ms(41));
+        // Once for each hold.
+        observer.count_fences(&servers.each_ref(), ms(43));
+        assert_eq!(
+            observer.violations.len(),
+            count,
+            "{counters:?}: {:?}",
+            observer.violations
+        );
     }
 }
 

@@ -61,11 +61,11 @@ impl RedlockBackend {
     /// Votes may be older than the last holder's fence, so they do not tell it. This question comes after the majority
     /// of votes, hence after the last holder's end, and so its majority meets the one that knows that fence.
     async fn fence(&self, largest: Fence, deadline: Instant) -> Result<Fence, Failure> {
-        let fence = Fence::from(largest.get() + 1);
+        let fence = above(largest);
         match self.raise(fence, deadline).await? {
             None => Ok(fence),
             Some(larger) => {
-                let fence = Fence::from(larger.get() + 1);
+                let fence = above(larger);
                 // Whatever comes up now is no earlier holder's.
                 self.raise(fence, deadline).await.map(|_| fence)
             }
@@ -97,6 +97,10 @@ impl RedlockBackend {
     }
 }
 
+fn above(fence: Fence) -> Fence {
+    Fence::from(fence.get() + 1)
+}
+
 /// Nobody has a majority. The caller tries again after a random time, with another token.
 fn split() -> Failure {
     Failure {
@@ -104,5 +108,16 @@ fn split() -> Failure {
         applied: super::Applied::Unknown,
         reason: "the independent servers' votes were split between several callers; try again".to_owned(),
         source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::above;
+    use crate::Fence;
+
+    #[test]
+    fn a_fence_is_above_all_that_were_counted() {
+        assert!(above(Fence::from(7)) > Fence::from(7));
     }
 }

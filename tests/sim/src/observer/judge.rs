@@ -106,6 +106,29 @@ impl Observer {
         }
     }
 
+    /// Before a body begins, its fence is known to so many servers that every later majority has one of them.
+    pub fn count_fences(&mut self, servers: &[&Server], now: Duration) {
+        for id in 0..self.holds.len() {
+            let hold = &mut self.holds[id];
+            if std::mem::replace(&mut hold.is_counted, true) {
+                continue;
+            }
+            let counted = |server: &&&Server| {
+                let counter = server.text(b"distributed-lock:fence", now);
+                let counter = counter.and_then(|text| str::from_utf8(text).ok()?.parse::<u64>().ok());
+                counter >= Some(hold.fence)
+            };
+            let (count, forgot) = (
+                servers.iter().filter(counted).count(),
+                self.allowance.forgot(hold.asked),
+            );
+            if count + forgot < self.quorum {
+                let text = format!("hold {id} of `{}`: {count} servers know fence {}", hold.key, hold.fence);
+                self.fault(now, &[id], "a fence was not written back", &text);
+            }
+        }
+    }
+
     /// Every lock has a time, and none longer than anybody has asked for.
     pub fn no_lock_for_ever(&mut self, servers: &[&Server], longest: Duration, now: Duration) {
         if self.allowance.is_beyond() {

@@ -61,6 +61,8 @@ struct Hold {
     ended: Option<Duration>,
     /// Its loss was told.
     lost: Option<(Duration, LostReason)>,
+    /// It was looked at whether the servers know its fence.
+    is_counted: bool,
 }
 
 impl Hold {
@@ -127,6 +129,7 @@ impl Observer {
             valid_until: at + remaining,
             ended: None,
             lost: None,
+            is_counted: false,
         };
         self.judge_grant(&hold, at);
         self.holds.push(hold);

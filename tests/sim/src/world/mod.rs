@@ -110,6 +110,7 @@ impl World {
             let servers: Vec<&Server> = guards.iter().map(|guard| &**guard).collect();
             let mut observer = lock(&self.observer);
             observer.compare(&servers, now);
+            observer.count_fences(&servers, now);
             observer.no_lock_for_ever(&servers, longest, now);
             let over = !running && now > plan.chaos && self.under.is_calm();
             if over {
