@@ -94,6 +94,20 @@ async fn with_a_minority_hung_locks_come_and_go_quickly() {
 }
 
 #[tokio::test]
+async fn servers_that_hang_cost_a_short_lease_a_tenth_of_its_ttl() {
+    let group = RedlockGroup::behind_proxies(3);
+    let manager = manager(&group.url(), "one").await;
+    works(&manager, "warm-up").await;
+    group.proxy(1).freeze();
+    group.proxy(2).freeze();
+    let request = manager.lock("job").ttl(Duration::from_millis(500)).wait(ANSWER);
+    assert!(request.acquire().await.unwrap_err().is_unavailable());
+    // An attempt and its taking back for each. With a second for each there would be time for five.
+    let requests = group.proxy(0).requests_with("lock:job");
+    assert!(requests > 12, "{requests} requests");
+}
+
+#[tokio::test]
 async fn without_a_living_majority_it_is_unavailable() {
     let mut group = RedlockGroup::start(3);
     let manager = manager(&group.url(), "one").await;
