@@ -25,6 +25,8 @@ pub struct LockManagerBuilder {
     namespace: String,
     owner: Option<String>,
     default_wait: Duration,
+    #[cfg(feature = "queue")]
+    queue: crate::queue::Settings,
 }
 
 impl Default for LockManagerBuilder {
@@ -36,6 +38,8 @@ impl Default for LockManagerBuilder {
             namespace: "lock:".to_owned(),
             owner: None,
             default_wait: DEFAULT_WAIT,
+            #[cfg(feature = "queue")]
+            queue: crate::queue::Settings::default(),
         }
     }
 }
@@ -87,6 +91,29 @@ impl LockManagerBuilder {
     /// Errors still name the key: they go to the caller, who has it. Off unless set.
     pub fn redact_keys(mut self, redact: bool) -> Self {
         self.redact_keys = redact;
+        self
+    }
+
+    /// The most calls that may be stored (`on_conflict = "queue"`) and have not ended, dead letters aside; 10,000,000
+    /// unless set. Beyond that a call that meets a taken lock is [`LockError::QueueFull`].
+    #[cfg(feature = "queue")]
+    pub fn max_queued_calls(mut self, calls: u64) -> Self {
+        self.queue.longest_queue = calls;
+        self
+    }
+
+    /// The most bytes that one stored call may take, as JSON with the names of its function and parameters; 1 MiB unless
+    /// set. A larger one is [`LockError::CallTooLarge`].
+    #[cfg(feature = "queue")]
+    pub fn max_call_size(mut self, bytes: usize) -> Self {
+        self.queue.longest_payload = bytes;
+        self
+    }
+
+    /// Carries the context of a distributed trace from the caller of a stored call to its run.
+    #[cfg(feature = "queue")]
+    pub fn trace_propagation(mut self, propagation: impl crate::TracePropagation) -> Self {
+        self.queue.propagation = Some(Arc::new(propagation));
         self
     }
 
@@ -157,7 +184,8 @@ impl LockManagerBuilder {
             ));
         };
         let backend = url::open(&address, &self.settings)?;
-        let shared = Shared::new(
+        #[cfg_attr(not(feature = "queue"), allow(unused_mut, reason = "changed with that feature only"))]
+        let mut shared = Shared::new(
             backend,
             self.namespace,
             owner,
@@ -166,6 +194,10 @@ impl LockManagerBuilder {
             self.redact_keys,
             self.settings.network.is_some(),
         );
+        #[cfg(feature = "queue")]
+        {
+            shared.queue = self.queue;
+        }
         let manager = LockManager(Arc::new(shared));
         if !manager.0.backend.is_local() {
             let backend = Arc::clone(&manager.0.backend);

@@ -65,17 +65,52 @@ impl<R> Call<R> {
     pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
         // Boxed, both of them: what they keep would be in every future of every annotated function, and again in each
         // that calls it.
-        let ownership = match Box::pin(self.acquire()).await {
-            Ok(ownership) => self.ownership.insert(ownership),
-            Err(error) => return Ended::Refused(self.refuse(error)),
+        if let Err(error) = Box::pin(self.hold()).await {
+            return Ended::Refused(self.refuse(error));
+        }
+        Box::pin(self.run_held(body)).await
+    }
+
+    /// Acquires the lock. From here on this call's drop releases it.
+    pub(crate) async fn hold(&mut self) -> Result<(), LockError> {
+        let Some(key) = self.key.take() else {
+            return Err(no_key());
         };
+        let Some(manager) = self.manager.take().or_else(LockManager::installed) else {
+            return Err(LockError::NoManager { key: Some(key) });
+        };
+        self.ownership = Some(manager.acquire(key, self.spec).await?);
         // The last moment before the body: between the grant and here the lease may have run out, or the hold that
         // is joined may have been lost.
-        if let Some(reason) = ownership.hold().lost_reason() {
-            let key = ownership.hold().key.clone();
-            return Ended::Refused(self.refuse(LockError::Lost { key, reason }));
+        self.still_held()
+    }
+
+    /// An error when what was acquired is not held any more.
+    pub(crate) fn still_held(&self) -> Result<(), LockError> {
+        let Some(hold) = self.ownership.as_ref().map(|ownership| ownership.hold()) else {
+            return Ok(());
+        };
+        match hold.lost_reason() {
+            None => Ok(()),
+            Some(reason) => Err(LockError::Lost {
+                key: hold.key.clone(),
+                reason,
+            }),
         }
-        match Box::pin(body::under(ownership, self.spec.on_lost, body)).await {
+    }
+
+    /// The lock that is to be taken.
+    #[cfg(feature = "queue")]
+    pub(crate) fn key_wanted(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
+    /// Polls `body` under the lock that [`hold`](Self::hold) acquired. To be boxed, as in [`run`](Self::run).
+    pub(crate) async fn run_held<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
+        let Some(ownership) = &self.ownership else {
+            return Ended::Refused(self.refuse(no_key()));
+        };
+        match body::under(ownership, self.spec.on_lost, body).await {
             Ok(output) => Ended::Finished(output),
             Err(reason) => Ended::Lost {
                 key: ownership.hold().key.clone(),
@@ -131,24 +166,19 @@ impl<R> Call<R> {
         })
     }
 
-    async fn acquire(&mut self) -> Result<Arc<Ownership>, LockError> {
-        let Some(key) = self.key.take() else {
-            return Err(LockError::InvalidKey {
-                key: Key::from(""),
-                reason: "the call was given no key".to_owned(),
-            });
-        };
-        let Some(manager) = self.manager.take().or_else(LockManager::installed) else {
-            return Err(LockError::NoManager { key: Some(key) });
-        };
-        manager.acquire(key, self.spec).await
-    }
-
     fn refuse(&self, error: LockError) -> R {
         match self.returns.skipped {
             Some(skipped) if self.spec.on_conflict == OnConflict::Skip && error.is_conflict() => skipped(),
             _ => (self.returns.refused)(error),
         }
+    }
+}
+
+/// Never seen: the expansion gives a key before anything else.
+fn no_key() -> LockError {
+    LockError::InvalidKey {
+        key: Key::from(""),
+        reason: "the call was given no key".to_owned(),
     }
 }
 

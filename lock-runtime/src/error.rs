@@ -106,6 +106,65 @@ pub enum LockError {
         /// The lock that was asked for.
         key: Key,
     },
+    /// The call was not stored, because so many are already. Its body did not run.
+    #[cfg(feature = "queue")]
+    #[error(
+        "the call for lock `{key}` was not stored, because {stored} calls are already: are workers running? See `LockManager::queue().counts()`, or allow more with `LockManagerBuilder::max_queued_calls`"
+    )]
+    #[non_exhaustive]
+    QueueFull {
+        /// The lock that somebody else holds.
+        key: Key,
+        /// How many calls are stored.
+        stored: u64,
+    },
+    /// The call was not stored, because its arguments take too much room. Its body did not run.
+    #[cfg(feature = "queue")]
+    #[error(
+        "the call for lock `{key}` was not stored: it has {bytes} bytes as JSON, at most {limit} are allowed; pass the identifier of what is large, or allow more with `LockManagerBuilder::max_call_size`"
+    )]
+    #[non_exhaustive]
+    CallTooLarge {
+        /// The lock that somebody else holds.
+        key: Key,
+        /// What the call would take.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The call was not stored, because an argument could not be made JSON. Its body did not run.
+    #[cfg(feature = "queue")]
+    #[error(
+        "the call for lock `{key}` was not stored: its argument `{argument}` cannot be written as JSON and read again: {source}"
+    )]
+    #[non_exhaustive]
+    Unstorable {
+        /// The lock that somebody else holds.
+        key: Key,
+        /// The parameter's name.
+        argument: &'static str,
+        /// What its `Serialize`, or its `Deserialize`, said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The manager's backend stores no calls.
+    #[cfg(feature = "queue")]
+    #[error(
+        "this backend stores no calls{}: a majority of independent servers has no order in which to keep them; use `redis://`, `redis+sentinel://`, `redis+cluster://` or `memory://` for functions with `on_conflict = \"queue\"`",
+        for_key(.key.as_ref())
+    )]
+    #[non_exhaustive]
+    NoQueue {
+        /// The lock that was asked for, if it was about one.
+        key: Option<Key>,
+    },
+    /// A worker cannot work.
+    #[cfg(feature = "queue")]
+    #[error("invalid worker: {reason}")]
+    #[non_exhaustive]
+    InvalidWorker {
+        /// What is wrong, and what to write.
+        reason: String,
+    },
     /// The manager was shut down, or is being shut down, and gives no new holds.
     #[error("the lock manager is shut down{}; it gives no new holds", for_key(.key.as_ref()))]
     #[non_exhaustive]
@@ -162,6 +221,12 @@ impl LockError {
             | Self::NoManager { key }
             | Self::InvalidOption { key, .. }
             | Self::ShutDown { key } => key.as_ref(),
+            #[cfg(feature = "queue")]
+            Self::QueueFull { key, .. } | Self::CallTooLarge { key, .. } | Self::Unstorable { key, .. } => Some(key),
+            #[cfg(feature = "queue")]
+            Self::NoQueue { key } => key.as_ref(),
+            #[cfg(feature = "queue")]
+            Self::InvalidWorker { .. } => None,
             Self::AlreadyInstalled | Self::InvalidUrl { .. } => None,
         }
     }

@@ -60,6 +60,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute [`distributed_lock`] |
+//! | `queue` | yes | `on_conflict = "queue"`: [`Queue`], [`Worker`]; brings serde_json and inventory |
 //! | `tls` | yes | `rediss://` |
 //!
 //! # Runtimes
@@ -94,6 +95,8 @@ mod network;
 mod outcome;
 mod ownership;
 mod pauses;
+#[cfg(feature = "queue")]
+mod queue;
 mod release;
 mod renewal;
 mod request;
@@ -122,6 +125,11 @@ pub use lease::Lease;
 pub use lock_macros::distributed_lock;
 pub use manager::LockManager;
 pub use outcome::Skipped;
+#[cfg(feature = "queue")]
+pub use queue::{
+    CallEnd, CallState, Cancellation, DeathCause, InvalidTicket, Outcome, Queue, QueueCounts, Queued, QueuedCall,
+    Ticket, TracePropagation, Worker,
+};
 pub use request::LockRequest;
 pub use scope::current;
 pub use tls::Tls;
@@ -138,6 +146,8 @@ pub mod simulation {
 pub mod __private {
     pub use crate::call::{Call, Ended};
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
+    #[cfg(feature = "queue")]
+    pub use crate::queue::private as queue;
     pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key, template};
     pub use crate::terms::Spec;
 }

@@ -46,6 +46,11 @@ pub(crate) struct Shared {
     pub(crate) default_wait: Duration,
     /// Spans and events have a hash for the key.
     pub(crate) redact_keys: bool,
+    #[cfg(feature = "queue")]
+    pub(crate) queue: crate::queue::Settings,
+    /// Found with the first call that is stored, or the first look at them.
+    #[cfg(feature = "queue")]
+    calls: OnceLock<Option<Arc<dyn crate::backend::queue::CallStore>>>,
     /// The network is, and so the whole manager lives on the runtime and by the clock of its callers.
     simulated: bool,
     /// Cancelled when the shutdown begins.
@@ -148,6 +153,19 @@ impl LockManager {
         .await
     }
 
+    /// The calls that are stored because they met a taken lock (`on_conflict = "queue"`).
+    #[cfg(feature = "queue")]
+    #[must_use]
+    pub fn queue(&self) -> crate::Queue {
+        crate::Queue::new(self.clone())
+    }
+
+    /// A worker for the calls that are stored.
+    #[cfg(feature = "queue")]
+    pub fn worker(&self) -> crate::Worker {
+        crate::Worker::new(self.clone())
+    }
+
     /// Ends this manager: from now on no new holds and no waiting for them; waits at most `grace` for the bodies and
     /// guards that hold something; those that are left then are lost with
     /// [`Shutdown`](crate::LostReason::Shutdown). Every hold is released when this returns, and a release that was
@@ -221,6 +239,10 @@ impl Shared {
     ) -> Self {
         Self {
             redact_keys,
+            #[cfg(feature = "queue")]
+            queue: crate::queue::Settings::default(),
+            #[cfg(feature = "queue")]
+            calls: OnceLock::new(),
             simulated,
             backend,
             namespace,
@@ -279,6 +301,12 @@ impl Shared {
             timeline
         });
         Ok(Arc::clone(timeline))
+    }
+
+    /// Where this manager's calls are stored; `None`: its backend stores none.
+    #[cfg(feature = "queue")]
+    pub(crate) fn calls(&self) -> Option<Arc<dyn crate::backend::queue::CallStore>> {
+        self.calls.get_or_init(|| self.backend.calls(&self.namespace)).clone()
     }
 
     /// The timeline of the lock thread, if that was started.

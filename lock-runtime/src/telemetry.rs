@@ -104,7 +104,7 @@ impl Telemetry {
     }
 
     fn shown<'a>(&self, key: &'a Key) -> Shown<'a> {
-        if self.redact { Shown::Hash(key) } else { Shown::Key(key) }
+        shown(key, self.redact)
     }
 
     fn say(&self, event: impl FnOnce()) {
@@ -117,8 +117,13 @@ impl Telemetry {
     }
 }
 
+/// A key as it may be shown.
+pub(crate) fn shown(key: &Key, redact: bool) -> Shown<'_> {
+    if redact { Shown::Hash(key) } else { Shown::Key(key) }
+}
+
 /// A key in a span or an event.
-enum Shown<'a> {
+pub(crate) enum Shown<'a> {
     Key(&'a Key),
     Hash(&'a Key),
 }

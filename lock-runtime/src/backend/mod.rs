@@ -4,7 +4,10 @@
 //! A backend knows nothing of policies, waiting or bodies. Every operation is one atomic step there, safe to be
 //! sent twice, and compares the holder's token before it changes anything.
 
+mod armed;
 pub(crate) mod memory;
+#[cfg(feature = "queue")]
+pub(crate) mod queue;
 pub(crate) mod redis;
 pub(crate) mod redlock;
 
@@ -12,6 +15,8 @@ use std::any::Any;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "queue")]
+use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -191,6 +196,19 @@ pub(crate) trait Backend: Send + Sync + 'static {
         Box::pin(std::future::ready(()))
     }
 
-    /// Starts listening for `name`; `runtime` is where a task may be started for it.
+    /// Where calls of `namespace` are stored that wait for their lock; `None`: calls cannot be stored here.
+    #[cfg(feature = "queue")]
+    fn calls(&self, _namespace: &str) -> Option<Arc<dyn queue::CallStore>> {
+        None
+    }
+
+    /// As [`wakeup`](Self::wakeup), for a name of a [`CallStore`](queue::CallStore): everybody is woken who listens.
+    #[cfg(feature = "queue")]
+    fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
+        self.wakeup(name, runtime)
+    }
+
+    /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started
+    /// for it.
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup>;
 }

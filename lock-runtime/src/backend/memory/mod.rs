@@ -1,5 +1,7 @@
 //! Locks inside one process: for development and tests, and the reference for what the other backends do.
 
+#[cfg(feature = "queue")]
+mod calls;
 mod store;
 
 use std::collections::HashMap;
@@ -87,6 +89,11 @@ impl Backend for MemoryBackend {
 
     fn force_release<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
         ready(Ok(self.store.force_release(name, Clock::here().now())))
+    }
+
+    #[cfg(feature = "queue")]
+    fn calls(&self, namespace: &str) -> Option<Arc<dyn super::queue::CallStore>> {
+        Some(Arc::new(calls::Calls::new(Arc::clone(&self.store), namespace)))
     }
 
     fn wakeup(&self, name: &str, _runtime: &Handle) -> Box<dyn Wakeup> {

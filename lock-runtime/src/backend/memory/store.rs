@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
+use super::super::armed::{Armed, Watcher};
 use super::super::{Acquired, BoxFuture, Claim, Leave, Released, Renewed, Stored, Wakeup};
+#[cfg(feature = "queue")]
+use super::calls::Shelf;
 use crate::Fence;
 use crate::clock::Moment;
 
@@ -14,6 +17,9 @@ use crate::clock::Moment;
 #[derive(Default)]
 pub(super) struct Store {
     tables: Mutex<Tables>,
+    /// The stored calls of each namespace. A std mutex, held for a look.
+    #[cfg(feature = "queue")]
+    shelves: Mutex<HashMap<String, Arc<Shelf>>>,
 }
 
 #[derive(Default)]
@@ -34,6 +40,8 @@ struct Entry {
 
 struct Queue {
     notify: Arc<Notify>,
+    /// For a bell: everybody is woken.
+    rung: Armed,
     waiters: usize,
 }
 
@@ -41,6 +49,20 @@ impl Store {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // No operation panics half-way through a change, so a poisoned table is still a whole one.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(feature = "queue")]
+    pub(super) fn shelf(&self, namespace: &str) -> Arc<Shelf> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(shelves.entry(namespace.to_owned()).or_default())
+    }
+
+    /// Wakes everybody who waits for `name`.
+    #[cfg(feature = "queue")]
+    pub(super) fn ring(&self, name: &str) {
+        if let Some(queue) = self.tables().waiting.get(name) {
+            queue.rung.ring();
+        }
     }
 
     pub(super) fn acquire(&self, claim: &Claim, ttl: Duration, now: Moment) -> Acquired {
@@ -145,23 +167,26 @@ pub(super) struct Waiter {
     store: Arc<Store>,
     name: String,
     notify: Arc<Notify>,
+    rung: Watcher,
 }
 
 impl Waiter {
     pub(super) fn new(store: Arc<Store>, name: &str) -> Self {
-        let notify = {
+        let (notify, rung) = {
             let mut tables = store.tables();
             let queue = tables.waiting.entry(name.to_owned()).or_insert_with(|| Queue {
                 notify: Arc::new(Notify::new()),
+                rung: Armed::default(),
                 waiters: 0,
             });
             queue.waiters += 1;
-            Arc::clone(&queue.notify)
+            (Arc::clone(&queue.notify), queue.rung.watch())
         };
         Self {
             store,
             name: name.to_owned(),
             notify,
+            rung,
         }
     }
 }
@@ -172,7 +197,14 @@ impl Wakeup for Waiter {
     }
 
     fn woken(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.notify.notified())
+        Box::pin(async {
+            // Which of the two does not matter, and neither is lost with the other.
+            tokio::select! {
+                biased;
+                () = self.notify.notified() => {}
+                () = self.rung.changed() => {}
+            }
+        })
     }
 }
 

@@ -4,7 +4,6 @@
 //! compares the claim's value on the server. Scripts are safe to be sent twice.
 
 mod answer;
-mod armed;
 mod checks;
 mod cluster;
 mod connection;
@@ -13,6 +12,8 @@ mod failure;
 mod info;
 mod node;
 mod place;
+#[cfg(feature = "queue")]
+mod queue;
 mod script;
 mod sentinel;
 mod servers;
@@ -33,7 +34,7 @@ use self::node::{Confirmation, Node};
 use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
 use self::sentinel::Master;
 use self::servers::Servers;
-use self::wakeups::Wakeups;
+use self::wakeups::{Rouse, Wakeups};
 use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
 use crate::url::Settings;
 use crate::{Fence, LockError};
@@ -61,7 +62,7 @@ pub(super) enum Wake {
 }
 
 pub(crate) struct RedisBackend {
-    servers: Servers,
+    servers: Arc<Servers>,
     wakeups: Arc<Wakeups>,
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
@@ -105,7 +106,7 @@ impl RedisBackend {
         let cluster = Cluster::new(doors, Arc::clone(&disturbed));
         Ok(Self {
             wakeups: Arc::new(Wakeups::new(cluster.any_node())),
-            servers: Servers::Cluster(cluster),
+            servers: Arc::new(Servers::Cluster(cluster)),
             disturbed,
             min_replicas: settings.min_replicas,
         })
@@ -115,7 +116,7 @@ impl RedisBackend {
     pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
         Self {
             wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
-            servers: Servers::One(Node::new(place, &disturbed)),
+            servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
             min_replicas: settings.min_replicas,
         }
@@ -296,7 +297,17 @@ impl Backend for RedisBackend {
         Some(self.disturbed.subscribe())
     }
 
+    #[cfg(feature = "queue")]
+    fn calls(&self, namespace: &str) -> Option<Arc<dyn super::queue::CallStore>> {
+        Some(Arc::new(queue::RedisCalls::new(Arc::clone(&self.servers), namespace)))
+    }
+
+    #[cfg(feature = "queue")]
+    fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
+        Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
+    }
+
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
-        Wakeups::listen(&self.wakeups, channel(name), runtime)
+        Wakeups::listen(&self.wakeups, channel(name), Rouse::One, runtime)
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct ScriptCall {
 }
 
 impl LuaScript {
-    const fn new(script: fn() -> Script, text: &'static str) -> Self {
+    pub(super) const fn new(script: fn() -> Script, text: &'static str) -> Self {
         Self {
             text,
             script: LazyLock::new(script),

@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::armed::{Armed, Watcher};
 use super::super::{BoxFuture, Failure, Wakeup};
-use super::armed::{Armed, Watcher};
 use super::failure::classify;
 use super::place::Place;
 
@@ -46,6 +46,16 @@ struct Channel {
     /// True once the server has confirmed the subscription.
     armed: Armed,
     waiters: usize,
+    rouse: Rouse,
+}
+
+/// Whom a message wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rouse {
+    /// One waiter is enough for a lock: its own release publishes again.
+    One,
+    #[cfg(feature = "queue")]
+    All,
 }
 
 impl Wakeups {
@@ -57,12 +67,13 @@ impl Wakeups {
         }
     }
 
-    pub(super) fn listen(wakeups: &Arc<Self>, name: String, runtime: &Handle) -> Box<dyn Wakeup> {
+    pub(super) fn listen(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Box<dyn Wakeup> {
         let mut channels = wakeups.channels();
         let channel = channels.by_name.entry(name.clone()).or_insert_with(|| Channel {
             notify: Arc::new(Notify::new()),
             armed: Armed::default(),
             waiters: 0,
+            rouse,
         });
         channel.waiters += 1;
         let waiter = Waiter {
@@ -90,10 +101,13 @@ impl Wakeups {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One waiter is enough: its own release publishes again.
     fn wake(&self, name: &str) {
         if let Some(channel) = self.channels().by_name.get(name) {
-            channel.notify.notify_one();
+            match channel.rouse {
+                Rouse::One => channel.notify.notify_one(),
+                #[cfg(feature = "queue")]
+                Rouse::All => channel.armed.ring(),
+            }
         }
     }
 
@@ -211,30 +225,34 @@ async fn serve(wakeups: &Wakeups, connection: PubSub, mut moves: Option<watch::R
 async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut BTreeSet<String>) -> bool {
     let names = wakeups.names();
     let unwanted: Vec<String> = subscribed.difference(&names).cloned().collect();
-    for name in unwanted {
-        subscribed.remove(&name);
-        match timeout(ANSWER, sink.unsubscribe(&name)).await {
+    if !unwanted.is_empty() {
+        subscribed.retain(|name| names.contains(name));
+        match timeout(ANSWER, sink.unsubscribe(&unwanted)).await {
             // A user may be forbidden to unsubscribe: then messages come that nobody waits for.
             Ok(Ok(()) | Err(_)) => {}
             Err(_) => return false,
         }
     }
-    for name in names {
-        if subscribed.contains(&name) {
-            wakeups.arm(&name);
-            continue;
-        }
-        match timeout(ANSWER, sink.subscribe(&name)).await {
-            Ok(Ok(())) => {
+    let (heard, missing): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| subscribed.contains(name));
+    for name in heard {
+        wakeups.arm(&name);
+    }
+    if missing.is_empty() {
+        return true;
+    }
+    // In one request, however many there are: messages are not read meanwhile.
+    match timeout(ANSWER, sink.subscribe(&missing)).await {
+        Ok(Ok(())) => {
+            for name in missing {
                 wakeups.arm(&name);
                 subscribed.insert(name);
             }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "cannot subscribe; waiters go by their timers");
-                return false;
-            }
-            Err(_) => return false,
         }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cannot subscribe; waiters go by their timers");
+            return false;
+        }
+        Err(_) => return false,
     }
     true
 }
