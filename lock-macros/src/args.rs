@@ -10,12 +10,14 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Ident, LitStr, Path, Token, token};
 
 /// Every option there is, in the order of the documentation.
-pub(crate) const OPTIONS: [&str; 13] = [
+pub(crate) const OPTIONS: [&str; 15] = [
     "key",
     "ttl",
     "on_conflict",
     "wait",
     "backoff",
+    "delay",
+    "attempts",
     "renew",
     "max_hold",
     "hold_at_least",
@@ -34,6 +36,8 @@ pub(crate) struct Args {
     pub(crate) on_conflict: Option<Given<Policy>>,
     pub(crate) wait: Option<Given<Duration>>,
     pub(crate) backoff: Option<Given<(Duration, Duration)>>,
+    pub(crate) delay: Option<Given<Duration>>,
+    pub(crate) attempts: Option<Given<u32>>,
     pub(crate) renew: Option<Given<Renew>>,
     pub(crate) max_hold: Option<Given<Duration>>,
     pub(crate) hold_at_least: Option<Given<Duration>>,
@@ -65,6 +69,7 @@ pub(crate) enum Policy {
     Fail,
     Retry,
     Skip,
+    Queue,
 }
 
 /// How often the lease is renewed.
@@ -187,6 +192,8 @@ fn set(args: &mut Args, name: &Ident, value: &Value, errors: &mut Errors) {
         "on_conflict" => args.on_conflict = given(name, value, value::policy, errors),
         "wait" => args.wait = given(name, value, value::duration, errors),
         "backoff" => args.backoff = given(name, value, value::backoff, errors),
+        "delay" => args.delay = given(name, value, value::duration, errors),
+        "attempts" => args.attempts = given(name, value, value::attempts, errors),
         "renew" => args.renew = given(name, value, value::renew, errors),
         "max_hold" => args.max_hold = given(name, value, value::duration, errors),
         "hold_at_least" => args.hold_at_least = given(name, value, value::duration, errors),

@@ -8,6 +8,7 @@ use crate::error::Errors;
 use crate::item::Item;
 use crate::placeholder;
 use crate::plan::{Key, Plan, Spec};
+use crate::storing;
 use crate::template;
 use proc_macro2::Span;
 use syn::{LitStr, Type};
@@ -18,11 +19,12 @@ pub(crate) fn check(args: Args, item: Option<&Item>, errors: &mut Errors) -> Opt
     check_ttl(&args, errors);
     check_renew(&args, errors);
     check_max_hold(&args, errors);
-    check_waiting_options(&args, errors);
+    check_options_of_a_policy(&args, errors);
     check_compensate_needs_abort(&args, errors);
     if let Some(item) = item {
         check_output(item, errors);
     }
+    let later = item.and_then(|item| storing::check(&args, item, errors));
     let key = args.key.and_then(|key| check_key(key.value, item, errors));
     let item = item?;
     let compensation = args
@@ -44,6 +46,7 @@ pub(crate) fn check(args: Args, item: Option<&Item>, errors: &mut Errors) -> Opt
         key: key?,
         manager: args.manager.map(|given| given.value),
         compensation,
+        later,
     })
 }
 
@@ -106,23 +109,30 @@ fn check_max_hold(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Only `"retry"` waits.
-fn check_waiting_options(args: &Args, errors: &mut Errors) {
-    let policy = match &args.on_conflict {
-        Some(given) if given.value == Policy::Retry => return,
+/// Only `"retry"` waits, and only `"queue"` stores.
+fn check_options_of_a_policy(args: &Args, errors: &mut Errors) {
+    let written = match &args.on_conflict {
         Some(given) => given.at.to_string(),
-        // Its value is an error already, and may have been meant as "retry".
+        // Its value is an error already, and may have been meant as any.
         None if args.has("on_conflict") => return,
         None => "\"fail\"".to_owned(),
     };
-    for name in args.written.iter().filter(|name| *name == "wait" || *name == "backoff") {
-        errors.at(
-            name.span(),
-            format!(
-                "`{name}` has no use with `on_conflict = {policy}`, which never waits: write `on_conflict = \"retry\"`, or leave \
-                 `{name}` out"
-            ),
-        );
+    let policy = args.on_conflict.as_ref().map_or(Policy::Fail, |given| given.value);
+    for name in &args.written {
+        let (of, never, needed) = match name.to_string().as_str() {
+            "wait" | "backoff" => (Policy::Retry, "never waits", "retry"),
+            "delay" | "attempts" => (Policy::Queue, "never stores a call", "queue"),
+            _ => continue,
+        };
+        if policy != of {
+            errors.at(
+                name.span(),
+                format!(
+                    "`{name}` has no use with `on_conflict = {written}`, which {never}: write `on_conflict = \"{needed}\"`, or \
+                     leave `{name}` out"
+                ),
+            );
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use crate::args::{OnLost, Policy, Renew};
 use crate::async_trait::regroup;
 use crate::item::{Form, Item};
 use crate::plan::{Compensation, Key, KeyPart, Plan, Spec};
-use crate::{output, signature};
+use crate::tokens::{Private, constant, located, mixed, mixed_site};
+use crate::{later, output, signature};
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use std::time::Duration;
 
 /// Input:
@@ -62,14 +63,21 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 /// return __output;
 /// ```
 ///
+/// With `on_conflict = "queue"`, `private::queue::Call` takes the place of `Call`, and the last two statements of the
+/// block are those of [`later::enter`].
+///
 /// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals
 /// and all parameters go first, then the lock. The block ends the body's life before `Call::end`
 /// gives the lock back, for the same order on completion. The body is passed as `Pin<&mut _>`
 /// because a future that is passed by value takes its space twice.
 fn wrap(plan: &Plan, item: &Item) -> TokenStream {
     let private = Private::of(plan);
+    let later = plan.later.as_ref();
+    let call_type = call_path(&private, plan);
+    let items = later.map(|later| later::items(&private, later, item));
     let spec = spec(&private, &plan.spec);
     let returns = returns(&private, plan, item);
+    let function = later.map(|_| later::function_argument());
     let call = mixed("__call");
     let ended = mixed("__ended");
     let body = mixed("__body");
@@ -90,27 +98,35 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
     let manager = plan.manager.as_ref().map(|manager| {
         let here = located(manager);
         let private = private.at(here);
-        let set = quote_spanned!(here=> #private::Call::manager);
+        let call_type = call_path(&private, plan);
+        let set = quote_spanned!(here=> #call_type::manager);
         let manager = quote_spanned!(here=> &(#manager));
         quote_spanned!(mixed_site()=> #set(&mut #call, #manager);)
     });
     let key = key(&private, &plan.key);
     let future = body_future(item);
     let end = match compensation {
-        None => quote_spanned!(mixed_site()=> #private::Call::end(&mut #call, #ended).await),
-        Some(compensation) => end_or_compensate(&private, compensation, item, [&call, &ended, &kept]),
+        None => quote_spanned!(mixed_site()=> #call_type::end(&mut #call, #ended).await),
+        Some(compensation) => end_or_compensate(compensation, item, [&call_type, &call, &ended, &kept]),
+    };
+    let run = match later {
+        None => quote_spanned! {mixed_site()=>
+            let #body = ::core::pin::pin!(#future);
+            #ended = #call_type::run(&mut #call, #body).await;
+        },
+        Some(later) => later::enter(&private, later, &future, [&call, &ended, &body]),
     };
     quote_spanned! {mixed_site()=>
-        let mut #call = #private::Call::new(&const { #spec }, #returns);
+        #items
+        let mut #call = #call_type::new(&const { #spec }, #returns #function);
         let #ended;
         #declare_kept
         {
             #destructure
             #keep
             #manager
-            #private::Call::key(&mut #call, #key);
-            let #body = ::core::pin::pin!(#future);
-            #ended = #private::Call::run(&mut #call, #body).await;
+            #call_type::key(&mut #call, #key);
+            #run
         }
         // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
         let #output = #end;
@@ -183,10 +199,9 @@ fn body_future(item: &Item) -> TokenStream {
 /// }
 /// ```
 fn end_or_compensate(
-    private: &Private<'_>,
     compensation: &Compensation,
     item: &Item,
-    [call, ended, kept]: [&TokenStream; 3],
+    [call_type, call, ended, kept]: [&TokenStream; 4],
 ) -> TokenStream {
     let Compensation {
         call: compensate,
@@ -216,7 +231,7 @@ fn end_or_compensate(
     };
     let run = quote_spanned!(span.resolved_at(Span::mixed_site())=> .await);
     quote_spanned! {mixed_site()=>
-        match #private::Call::end_or_lost(&mut #call, #ended).await {
+        match #call_type::end_or_lost(&mut #call, #ended).await {
             ::core::result::Result::Ok(#output) => #output,
             ::core::result::Result::Err(#lost) => {
                 #take
@@ -229,6 +244,14 @@ fn end_or_compensate(
     }
 }
 
+fn call_path(private: &Private<'_>, plan: &Plan) -> TokenStream {
+    let at = private.span();
+    match plan.later {
+        None => quote_spanned!(at=> #private::Call),
+        Some(_) => quote_spanned!(at=> #private::queue::Call),
+    }
+}
+
 fn returns(private: &Private<'_>, plan: &Plan, item: &Item) -> TokenStream {
     let ty = output::erased(item);
     // One error at the return type, if it cannot carry what the policy has to say.
@@ -236,6 +259,7 @@ fn returns(private: &Private<'_>, plan: &Plan, item: &Item) -> TokenStream {
     match plan.spec.policy {
         Policy::Fail | Policy::Retry => quote_spanned!(span=> #private::returns::<#ty>()),
         Policy::Skip => quote_spanned!(span=> #private::returns_or_skips::<#ty>()),
+        Policy::Queue => quote_spanned!(span=> #private::queue::returns_or_queues::<#ty>()),
     }
 }
 
@@ -259,7 +283,8 @@ fn key(private: &Private<'_>, key: &Key) -> TokenStream {
 
 fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
     let policy = match spec.policy {
-        Policy::Fail => quote!(fail),
+        // Who holds the lock is not waited for, and then the call is stored.
+        Policy::Fail | Policy::Queue => quote!(fail),
         Policy::Retry => quote!(retry),
         Policy::Skip => quote!(skip),
     };
@@ -296,60 +321,4 @@ fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
     .flatten()
     .for_each(&mut set);
     tokens
-}
-
-fn constant(duration: Duration) -> TokenStream {
-    let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    let (secs, nanos) = (
-        proc_macro2::Literal::u64_unsuffixed(secs),
-        proc_macro2::Literal::u32_unsuffixed(nanos),
-    );
-    quote_spanned!(mixed_site()=> ::core::time::Duration::new(#secs, #nanos))
-}
-
-/// `::lock_runtime::__private`, or where `crate = ..` says.
-struct Private<'a> {
-    krate: Option<&'a syn::Path>,
-    /// Where errors about what is in it belong.
-    at: Span,
-}
-
-impl<'a> Private<'a> {
-    fn of(plan: &'a Plan) -> Private<'a> {
-        Private {
-            krate: plan.krate.as_ref(),
-            at: mixed_site(),
-        }
-    }
-
-    fn at(&self, at: Span) -> Private<'a> {
-        Private { krate: self.krate, at }
-    }
-}
-
-impl ToTokens for Private<'_> {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        match self.krate {
-            Some(path) => tokens.extend(path.to_token_stream().into_iter().map(|mut tree| {
-                tree.set_span(tree.span().located_at(self.at));
-                tree
-            })),
-            None => tokens.extend(quote_spanned!(self.at=> ::lock_runtime)),
-        }
-        tokens.extend(quote_spanned!(self.at=> ::__private));
-    }
-}
-
-fn mixed_site() -> Span {
-    Span::mixed_site()
-}
-
-/// A name that nobody else can see.
-fn mixed(name: &str) -> TokenStream {
-    proc_macro2::Ident::new(name, Span::mixed_site()).into_token_stream()
-}
-
-/// Where the user's tokens are, for an error; hygiene is ours.
-fn located(tokens: &impl ToTokens) -> Span {
-    syn::spanned::Spanned::span(tokens).resolved_at(Span::mixed_site())
 }

@@ -3,6 +3,7 @@
 
 use crate::async_trait;
 use crate::error::Errors;
+use crate::marks;
 use crate::params::{self, Param};
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
@@ -48,7 +49,7 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
     let Head {
         mut attrs,
         vis,
-        sig,
+        mut sig,
         rest,
     } = head;
     let body = body_group(rest);
@@ -60,7 +61,8 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
     }
     let (inner, statements) = split_inner_attributes(braces.stream());
     attrs.extend(inner);
-    let mut params = params::parse(&sig);
+    let marks = marks::take_all(&mut sig);
+    let mut params = params::parse(&sig, marks);
     let body = if sig.asyncness.is_some() {
         let output = match &sig.output {
             ReturnType::Default => None,
@@ -157,7 +159,7 @@ fn body_group(rest: TokenStream) -> Option<Group> {
 }
 
 /// `$item:item` arrives as one group without delimiters.
-fn open(tokens: TokenStream) -> TokenStream {
+pub(crate) fn open(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {
         (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => open(group.stream()),

@@ -1,7 +1,9 @@
 //! The `#[distributed_lock]` attribute. Use it through `lock-runtime`, which re-exports it.
 //!
 //! The way of one use: `args` and `item` are parsed, `check` makes a `plan` of them, `expand` makes
-//! tokens of the plan. All of it works on `proc_macro2`, so that tests can call it.
+//! tokens of the plan. For `on_conflict = "queue"`, `marks` reads what parameters are marked with,
+//! `storing` checks what a worker asks of a function, and `later` writes the other half of the
+//! expansion. All of it works on `proc_macro2`, so that tests can call it.
 
 #![cfg_attr(
     test,
@@ -17,13 +19,18 @@ mod error;
 mod expand;
 mod guard;
 mod item;
+mod later;
+mod marks;
 mod nearest;
 mod output;
+mod ownership;
 mod params;
 mod placeholder;
 mod plan;
 mod signature;
+mod storing;
 mod template;
+mod tokens;
 mod value;
 
 #[cfg(test)]
@@ -65,9 +72,11 @@ use error::Errors;
 /// | --- | --- | --- | --- |
 /// | `key` | `"order:<id>"`, or an expression that is a `Key`, `String` or `&str` | required | the lock's name, computed once, before the first `await` |
 /// | `ttl` | `"10s"`, `"1m 30s"` | the manager's, 30 s | how long the lease lives without renewal; at least `"100ms"` |
-/// | `on_conflict` | `"fail"`, `"retry"`, `"skip"` | `"fail"` | when somebody else holds the lock: an error at once; wait for it; do nothing and return `Ok(T::skipped())` |
+/// | `on_conflict` | `"fail"`, `"retry"`, `"skip"`, `"queue"` | `"fail"` | when somebody else holds the lock: an error at once; wait for it; do nothing and return `Ok(T::skipped())`; store the call, [to be run later](#calls-that-run-later), and return `Ok(T::queued(ticket))` |
 /// | `wait` | duration | the manager's, 10 s | the longest that `"retry"` waits; only with `"retry"` |
 /// | `backoff` | `"20ms..500ms"` | `"20ms..500ms"` | bounds of the re-check between wake-ups; only with `"retry"` |
+/// | `delay` | duration | `"1s"` | how long a stored call rests before its first run, and, growing, between tries; only with `"queue"` |
+/// | `attempts` | number | `20` | how often a stored call is tried at most; only with `"queue"` |
 /// | `renew` | duration, or `false` | a third of the ttl | how often the lease is renewed, at most half of the ttl; `false`: never |
 /// | `max_hold` | duration | none | renewal stops here, and the lease is then lost; at least the ttl |
 /// | `hold_at_least` | duration | none | the lock stays taken until this long after it was acquired |
@@ -83,6 +92,50 @@ use error::Errors;
 /// as in `"shop:<self.id>/order:<order.lines.0.total()>"`. `<<` and `>>` stand for the brackets. Values are
 /// written by `Display` and percent-encoded; between two placeholders there is one of `:`, `/`, `|` and `#`.
 /// So two lists of values never make the same key.
+///
+/// # Calls that run later
+///
+/// With `on_conflict = "queue"`, a call that meets a taken lock is stored with its arguments, and run later by a
+/// worker of this program or another one that has the function (`manager.worker()`). Needs the feature `queue` of
+/// `lock-runtime`, which is on by default.
+///
+/// ```
+/// use lock_runtime::{LockError, LockManager, Outcome, distributed_lock};
+///
+/// # struct Db;
+/// # impl Db { async fn pack(&self, _: u64, _: &str) -> Result<u32, LockError> { Ok(1) } }
+/// #[distributed_lock(key = "order:<id>", on_conflict = "queue", delay = "5s", attempts = 10)]
+/// async fn ship(
+///     #[state] db: &Db,
+///     #[serde(alias = "order")] id: u64,
+///     #[serde(default)] note: String,
+/// ) -> Result<Outcome<u32>, LockError> {
+///     Ok(Outcome::Done(db.pack(id, &note).await?))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), LockError> {
+/// LockManager::in_memory().install()?;
+/// match ship(&Db, 42, String::new()).await? {
+///     Outcome::Done(parcels) => println!("{parcels} parcels are on their way"),
+///     Outcome::Queued(ticket) => println!("will be shipped: {ticket}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The function is a free function, because the worker calls it by its name: written in an impl, the compiler
+/// cannot find that name. It has no generics, and each parameter has a name and an owned type that is
+/// `serde::Serialize` and `serde::Deserialize`, or is a state. The body's future is `Send`. `T` is `Queued`: `()`,
+/// `Outcome<_>`, or a type of your own. The path of the function, `shop::orders::ship`, is stored: who renames or
+/// moves it leaves the stored calls behind.
+///
+/// | on a parameter | meaning |
+/// | --- | --- |
+/// | `#[state] db: &Db` | is not stored: the worker lends its own, given to it by `worker.state(db)`; one of each type |
+/// | `#[serde(default)]` | calls that were stored before the parameter was added get `Default::default()` |
+/// | `#[serde(default = "path")]` | they get what the function at `path` gives |
+/// | `#[serde(alias = "former")]` | calls that were stored before the parameter was renamed are understood; may be repeated |
 ///
 /// # Errors
 ///
@@ -110,7 +163,7 @@ fn attribute(args: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -> 
         // A check that gives no plan and no reason: never seen, and no reason to run without a lock.
         (Ok(()), _, _) => guard::bug("no plan, and no error says why", &item),
         (Err(mut tokens), _, _) => {
-            tokens.extend(item);
+            tokens.extend(marks::without(item));
             tokens
         }
     }

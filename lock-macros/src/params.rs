@@ -1,5 +1,6 @@
 //! The parameters: which names they bind, and which of them cannot stay in the signature.
 
+use crate::marks::Marks;
 use proc_macro2::Span;
 use quote::format_ident;
 use syn::ext::IdentExt;
@@ -7,8 +8,9 @@ use syn::{Attribute, FnArg, Ident, Pat, ReceiverKind, Signature, Type};
 
 /// A parameter.
 pub(crate) struct Param {
-    /// All attributes, `#[cfg]` among them.
+    /// All attributes but the marks, `#[cfg]` among them.
     pub(crate) attrs: Vec<Attribute>,
+    pub(crate) marks: Marks,
     pub(crate) kind: ParamKind,
 }
 
@@ -69,15 +71,16 @@ pub(crate) fn plain(name: &Ident) -> String {
     name.unraw().to_string()
 }
 
-pub(crate) fn parse(sig: &Signature) -> Vec<Param> {
+pub(crate) fn parse(sig: &Signature, marks: Vec<Marks>) -> Vec<Param> {
     sig.inputs
         .iter()
+        .zip(marks)
         .enumerate()
-        .map(|(position, arg)| param(position, arg))
+        .map(|(position, (arg, marks))| param(position, arg, marks))
         .collect()
 }
 
-fn param(position: usize, arg: &FnArg) -> Param {
+fn param(position: usize, arg: &FnArg, marks: Marks) -> Param {
     match arg {
         FnArg::Receiver(receiver) => {
             let passing = match &receiver.kind {
@@ -89,6 +92,7 @@ fn param(position: usize, arg: &FnArg) -> Param {
             let this = Ident::new("self", receiver.self_token.span);
             Param {
                 attrs: receiver.attrs.clone(),
+                marks,
                 kind: ParamKind::Receiver { this, passing },
             }
         }
@@ -108,6 +112,7 @@ fn param(position: usize, arg: &FnArg) -> Param {
             };
             Param {
                 attrs: typed.attrs.clone(),
+                marks,
                 kind,
             }
         }

@@ -3,7 +3,7 @@
 use crate::args::{OnLost, Policy, Renew};
 use proc_macro2::{Span, TokenStream};
 use std::time::Duration;
-use syn::{Expr, Ident, Path};
+use syn::{Expr, ExprPath, Ident, LitStr, Path, Type};
 
 /// Everything that the expansion needs besides the function itself.
 pub(crate) struct Plan {
@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) key: Key,
     pub(crate) manager: Option<Expr>,
     pub(crate) compensation: Option<Compensation>,
+    /// With `on_conflict = "queue"`.
+    pub(crate) later: Option<Later>,
 }
 
 /// The options that are constants.
@@ -52,4 +54,39 @@ pub(crate) struct Compensation {
     pub(crate) kept: Vec<(Ident, Ident)>,
     /// The token `reason`, if the call uses it.
     pub(crate) reason: Option<Ident>,
+}
+
+/// How a call is stored and run later.
+pub(crate) struct Later {
+    /// Where `"queue"` stands: errors that say what the policy asks of the function belong there.
+    pub(crate) at: Span,
+    pub(crate) delay: Duration,
+    pub(crate) attempts: u32,
+    /// Every parameter, in the order of the signature.
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// Where a stored call gets one of its arguments from.
+pub(crate) enum Argument {
+    /// The worker has a value of this type, and lends it.
+    State(Box<Type>),
+    /// It is stored.
+    Stored(Box<Stored>),
+}
+
+/// A parameter whose value is stored.
+pub(crate) struct Stored {
+    pub(crate) name: Ident,
+    pub(crate) ty: Type,
+    /// Names that it had in earlier versions.
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) default: Option<Missing>,
+}
+
+/// The value of a parameter that a call was stored without.
+pub(crate) enum Missing {
+    /// That of the type; where the word stands.
+    Default(Span),
+    /// What this function gives.
+    Path(ExprPath),
 }

@@ -95,8 +95,51 @@ pub(crate) fn renew(name: &Ident, value: &Value) -> Result<Renew, String> {
 }
 
 pub(crate) fn policy(name: &Ident, value: &Value) -> Result<Policy, String> {
-    let policies = [("fail", Policy::Fail), ("retry", Policy::Retry), ("skip", Policy::Skip)];
-    one_of(name, value, "policy", "policies", &policies)
+    let policies = [
+        ("fail", Policy::Fail),
+        ("retry", Policy::Retry),
+        ("skip", Policy::Skip),
+        ("queue", Policy::Queue),
+    ];
+    let policy = one_of(name, value, "policy", "policies", &policies)?;
+    // A unit test is built with whatever features its own package was asked for.
+    available(policy, cfg!(any(feature = "queue", test)))
+}
+
+/// `"queue"` brings dependencies, and can be left out.
+fn available(policy: Policy, with_queue: bool) -> Result<Policy, String> {
+    if policy == Policy::Queue && !with_queue {
+        return Err(
+            "`\"queue\"` needs the feature `queue` of `lock-runtime`: write `features = [\"queue\"]` where `Cargo.toml` names it"
+                .to_owned(),
+        );
+    }
+    Ok(policy)
+}
+
+pub(crate) fn attempts(name: &Ident, value: &Value) -> Result<u32, String> {
+    let example = format!("write how often a call is tried at most, `{name} = 20`");
+    let Some(Lit::Int(number)) = value.literal() else {
+        return Err(match value.string() {
+            Some(text) if text.parse::<u32>().is_ok() => {
+                format!("`{name}` is a number, without quotes: write `{name} = {text}`")
+            }
+            _ => format!("`{name}` needs a number of at least 1: {example}"),
+        });
+    };
+    if !number.suffix().is_empty() && number.suffix() != "u32" {
+        return Err(format!(
+            "`{name}` is a number of attempts, without a unit: write `{name} = {}`",
+            number.base10_digits()
+        ));
+    }
+    match number.base10_parse() {
+        Ok(0) => Err(format!(
+            "a call that is never tried would never run: write at least `{name} = 1`"
+        )),
+        Ok(attempts) => Ok(attempts),
+        Err(_) => Err(format!("`{number}` is too many: at most {}", u32::MAX)),
+    }
 }
 
 pub(crate) fn on_lost(name: &Ident, value: &Value) -> Result<OnLost, String> {
@@ -180,4 +223,20 @@ fn as_string(name: &Ident, value: &Value, example: &str, what: &str) -> String {
         _ => example.to_owned(),
     };
     format!("`{name}` needs {what}, written as a string: `{name} = \"{meant}\"`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_needs_its_feature() {
+        let refused = available(Policy::Queue, false).unwrap_err();
+        assert!(
+            refused.contains("needs the feature `queue` of `lock-runtime`"),
+            "{refused}"
+        );
+        assert_eq!(available(Policy::Queue, true), Ok(Policy::Queue));
+        assert_eq!(available(Policy::Skip, false), Ok(Policy::Skip));
+    }
 }

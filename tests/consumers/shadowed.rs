@@ -1,6 +1,6 @@
 //! Functions where no name means what it usually does.
 
-#![allow(dead_code)] // the names need only be there
+#![allow(dead_code, unused_macros)] // the names need only be there
 
 use locks::distributed_lock;
 
@@ -16,9 +16,26 @@ struct Pin;
 struct Duration;
 struct Call;
 struct Spec;
+struct Function;
+struct Parameter;
+struct Arguments;
+struct Execution;
+struct State;
+trait Default {}
+trait Send {}
 trait Clone {}
 trait Future {}
 trait From {}
+
+macro_rules! concat {
+    () => {};
+}
+macro_rules! module_path {
+    () => {};
+}
+macro_rules! submit {
+    () => {};
+}
 
 /// Ships.
 ///
@@ -39,9 +56,37 @@ async fn undo(id: u8, reason: &::locks::LostReason) -> ::std::result::Result<u8,
     return ::std::result::Result::Ok(id);
 }
 
+/// Ships now or later.
+///
+/// # Errors
+///
+/// When the lock cannot be had.
+#[distributed_lock(key = "queued:<id>", on_conflict = "queue", crate = ::locks)]
+pub async fn queued(
+    #[serde(default)] id: u8,
+    #[state] name: &::std::string::String,
+) -> ::std::result::Result<(), ::locks::LockError> {
+    let _name = ::std::future::ready((id, name)).await;
+    return ::std::result::Result::Ok(());
+}
+
 /// Without any prelude.
 pub mod bare {
     #![no_implicit_prelude]
+
+    /// Ships now or later.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be had.
+    #[::locks::distributed_lock(key = "queued:<id>", on_conflict = "queue", crate = ::locks)]
+    pub async fn queued(
+        #[serde(default)] id: u8,
+        #[state] name: &::std::string::String,
+    ) -> ::std::result::Result<(), ::locks::LockError> {
+        let _name = ::std::future::ready((id, name)).await;
+        return ::std::result::Result::Ok(());
+    }
 
     /// Ships.
     ///

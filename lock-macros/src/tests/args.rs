@@ -28,8 +28,8 @@ fn grouped(tokens: TokenStream) -> TokenStream {
 #[test]
 fn every_option_is_read() {
     let args = good(quote! {
-        key = "k", ttl = "10s", on_conflict = "retry", wait = "1s", backoff = "1ms..2ms", renew = "3s", max_hold = "1m",
-        hold_at_least = "2s", on_lost = "continue", compensate = undo(), reentrant, manager = self.locks, crate = ::locks,
+        key = "k", ttl = "10s", on_conflict = "retry", wait = "1s", backoff = "1ms..2ms", delay = "4s", attempts = 5,
+        renew = "3s", max_hold = "1m", hold_at_least = "2s", on_lost = "continue", compensate = undo(), reentrant, manager = self.locks, crate = ::locks,
     });
     assert!(matches!(value(args.key), Key::Template(text) if text.value() == "k"));
     assert_eq!(value(args.ttl), Duration::from_secs(10));
@@ -39,6 +39,8 @@ fn every_option_is_read() {
         value(args.backoff),
         (Duration::from_millis(1), Duration::from_millis(2))
     );
+    assert_eq!(value(args.delay), Duration::from_secs(4));
+    assert_eq!(value(args.attempts), 5);
     assert_eq!(value(args.renew), Renew::Every(Duration::from_secs(3)));
     assert_eq!(value(args.max_hold), Duration::from_secs(60));
     assert_eq!(value(args.hold_at_least), Duration::from_secs(2));

@@ -150,6 +150,82 @@ fn a_shape_of_async_trait_that_is_not_known() {
 }
 
 #[test]
+fn a_call_that_is_stored() {
+    let item = quote! {
+        /// Ships.
+        pub async fn ship(
+            #[state] db: &Db,
+            id: u64,
+            #[serde(alias = "memo", alias = "text", default)] mut note: String,
+            #[allow(unused)] #[serde(default = "three")] r#type: u8,
+            #[state] (a, _): &(u8, u8),
+        ) -> Result<Outcome<u8>, ShopError> {
+            Ok(Outcome::Done(a))
+        }
+    };
+    let options = quote! {
+        key = "order:<id>", on_conflict = "queue", delay = "250ms", attempts = 3, manager = db.locks,
+        compensate = undo(note, &reason), crate = crate::locks,
+    };
+    expect_file!["snapshots/a_call_that_is_stored.txt"].assert_eq(&expanded(options, item));
+}
+
+#[test]
+fn a_call_with_nothing_to_store() {
+    let item = quote!(
+        async fn ship() -> Result<(), E> {
+            Ok(())
+        }
+    );
+    let options = quote!(key = "order", on_conflict = "queue");
+    expect_file!["snapshots/a_call_with_nothing_to_store.txt"].assert_eq(&expanded(options, item));
+}
+
+/// The compiler does not know what parameters are marked with, and would say so a second time.
+#[test]
+fn the_marks_of_parameters_are_never_emitted() {
+    let function = quote!(
+        /// Ships.
+        async fn ship(#[state] db: &Db, #[serde(default)] #[allow(unused)] id: u64,) -> R {
+            body #
+        }
+    );
+    let constant = quote!(
+        const fn ship(
+            #[state] db: &Db,
+            #[serde(default)]
+            #[allow(unused)]
+            id: u64,
+        ) -> R;
+    );
+    let method = quote!(
+        fn ship<'async_trait>(
+            #[state] &self,
+            #[serde(default)]
+            #[allow(unused)]
+            id: u64,
+        ) -> R {
+            body
+        }
+    );
+    for item in [function, constant, method] {
+        for options in [
+            quote!(),
+            quote!(key = "k"),
+            quote!(key = "k:<i>", on_conflict = "queue"),
+        ] {
+            let expanded = attribute(options.clone(), item.clone()).to_string();
+            let code: String = expanded.split('"').step_by(2).collect();
+            assert!(code.contains("async fn") || code.contains("fn ship"), "{code}");
+            assert!(code.contains("# [allow (unused)] id : u64 ,"), "{options}: {code}");
+            for mark in ["# [state]", "# [serde"] {
+                assert!(!code.contains(mark), "{options}: {code}");
+            }
+        }
+    }
+}
+
+#[test]
 fn wrong_options() {
     let item = quote! {
         #[inline]

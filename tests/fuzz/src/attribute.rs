@@ -30,10 +30,16 @@ mod error;
 mod expand;
 #[path = "../../../lock-macros/src/item.rs"]
 mod item;
+#[path = "../../../lock-macros/src/later.rs"]
+mod later;
+#[path = "../../../lock-macros/src/marks.rs"]
+mod marks;
 #[path = "../../../lock-macros/src/nearest.rs"]
 mod nearest;
 #[path = "../../../lock-macros/src/output.rs"]
 mod output;
+#[path = "../../../lock-macros/src/ownership.rs"]
+mod ownership;
 #[path = "../../../lock-macros/src/params.rs"]
 mod params;
 #[path = "../../../lock-macros/src/placeholder.rs"]
@@ -42,8 +48,12 @@ mod placeholder;
 mod plan;
 #[path = "../../../lock-macros/src/signature.rs"]
 mod signature;
+#[path = "../../../lock-macros/src/storing.rs"]
+mod storing;
 #[path = "../../../lock-macros/src/template.rs"]
 mod template;
+#[path = "../../../lock-macros/src/tokens.rs"]
+mod tokens;
 #[path = "../../../lock-macros/src/value.rs"]
 mod value;
 
@@ -65,7 +75,10 @@ fuzz_target!(|text: &str| {
     let (options, item) = (with_metavariables(options), with_metavariables(item));
     match attribute(options, item.clone()) {
         Ok(expansion) => must_be_the_function(&item, expansion),
-        Err(errors) => must_be_errors(errors),
+        Err(errors) => {
+            must_be_errors(errors);
+            must_have_no_marks(item);
+        }
     }
 });
 
@@ -117,6 +130,24 @@ fn must_be_errors(errors: TokenStream) {
         file.is_ok_and(|file| !file.items.is_empty() && file.items.iter().all(macros)),
         "not one `compile_error!` after the other: {errors}"
     );
+}
+
+/// What is emitted beside errors: the function, without what only the attribute understands.
+fn must_have_no_marks(item: TokenStream) {
+    let written = marks::without(item.clone());
+    match (head(item), head(written)) {
+        (Ok(before), Ok(mut after)) => {
+            same(&before.sig.ident, &after.sig.ident);
+            assert_eq!(before.sig.inputs.len(), after.sig.inputs.len());
+            let marks = marks::take_all(&mut after.sig);
+            assert!(
+                marks
+                    .iter()
+                    .all(|marks| marks.state.is_empty() && marks.serde.is_empty())
+            );
+        }
+        (before, after) => assert_eq!(before.is_ok(), after.is_ok()),
+    }
 }
 
 struct Head {

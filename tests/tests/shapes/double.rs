@@ -61,6 +61,8 @@ pub enum LostReason {
 
 /// What the expansion calls.
 pub mod __private {
+    pub use crate::double_queue as queue;
+
     use super::{HELD, LOSE, LostReason, Refused, note};
     use std::fmt::Display;
     use std::future::{Future, poll_fn};
@@ -127,7 +129,7 @@ pub mod __private {
         }
     }
 
-    pub struct Returns<R>(PhantomData<fn() -> R>);
+    pub struct Returns<R>(pub(crate) PhantomData<fn() -> R>);
 
     pub trait Lockable {}
     impl<T, E: From<Refused>> Lockable for Result<T, E> {}

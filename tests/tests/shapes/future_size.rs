@@ -1,7 +1,7 @@
 //! What the attribute adds to a future: at most a fifth of the plain one and 512 bytes, also when locked
 //! functions call each other.
 
-use lock_runtime::{LockError, LostReason, distributed_lock};
+use lock_runtime::{LockError, LostReason, Outcome, distributed_lock};
 use std::mem::size_of_val;
 
 type Answer = Result<u64, LockError>;
@@ -24,6 +24,20 @@ async fn locked_with_options<const N: usize>(id: u64, bytes: [u8; N]) -> Answer 
     tokio::task::yield_now().await;
     Ok(id + u64::from(bytes[0]))
 }
+
+async fn plain_stored(id: u64, bytes: Vec<u8>, block: Block) -> Result<Outcome<u64>, LockError> {
+    tokio::task::yield_now().await;
+    Ok(Outcome::Done(id + u64::from(bytes[0]) + block.0[0]))
+}
+
+#[distributed_lock(key = "size:<id>", on_conflict = "queue")]
+async fn locked_stored(id: u64, bytes: Vec<u8>, block: Block) -> Result<Outcome<u64>, LockError> {
+    tokio::task::yield_now().await;
+    Ok(Outcome::Done(id + u64::from(bytes[0]) + block.0[0]))
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Block([u64; 32]);
 
 async fn undo(id: u64, _reason: &LostReason) -> Answer {
     Ok(id)
@@ -114,4 +128,13 @@ fn with_a_compensation() {
 fn of_three_locked_functions_that_call_each_other() {
     assert_small("three deep, 64 bytes", plain_three::<64>(1), locked_three::<64>(1));
     assert_small("three deep, 4 KiB", plain_three::<4096>(1), locked_three::<4096>(1));
+}
+
+#[test]
+fn of_an_argument_that_may_be_stored() {
+    assert_small(
+        "stored argument, 256 bytes",
+        plain_stored(1, Vec::new(), Block([0; 32])),
+        locked_stored(1, Vec::new(), Block([0; 32])),
+    );
 }

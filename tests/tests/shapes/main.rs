@@ -6,6 +6,7 @@
 mod body;
 mod compensation;
 mod double;
+pub mod double_queue;
 mod drop_order;
 #[path = "../ui/ok/every_option.rs"]
 #[allow(
@@ -15,12 +16,21 @@ mod drop_order;
     reason = "it has a `main` of its own, for `cargo xtask expand`"
 )]
 mod every_option;
+#[path = "../ui/ok/every_queue.rs"]
+#[allow(
+    dead_code,
+    let_underscore_drop,
+    clippy::too_many_arguments,
+    reason = "it has a `main` of its own, for `cargo xtask expand`"
+)]
+mod every_queue;
 #[path = "../ui/ok/every_shape.rs"]
 mod every_shape;
 mod future_size;
 mod hygiene;
 mod options;
 mod parameters;
+mod queue;
 mod receivers;
 mod send_sync;
 mod signatures;

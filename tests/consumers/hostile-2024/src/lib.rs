@@ -2,5 +2,7 @@
 
 #[path = "../../functions.rs"]
 pub mod functions;
+#[path = "../../queued.rs"]
+pub mod queued;
 #[path = "../../shadowed.rs"]
 pub mod shadowed;

@@ -1,0 +1,15 @@
+use lock_runtime::{LockError, distributed_lock};
+
+fn seven() -> u8 {
+    7
+}
+
+#[distributed_lock(key = "order", on_conflict = "queue")]
+async fn ship(#[serde(default = "seven")] id: u64) -> Result<(), LockError> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {
+    let _ = ship(1);
+}
