@@ -12,7 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::aim::{Aim, Then};
 use crate::{RedisServer, eventually_blocking};
+
+mod aim;
 
 /// A proxy on 127.0.0.1, driven by a thread of its own, so that neither a blocked nor a paused
 /// runtime of the test stands in its way. Gone when dropped.
@@ -52,15 +55,7 @@ struct Rules {
     swallowing: bool,
     /// What clients send on the connections up to this number is held back.
     held_back: usize,
-    lose_reply_to: Option<Aim>,
-}
-
-/// The reply to the next request that contains these bytes is lost, and its connection cut.
-#[derive(Debug)]
-struct Aim {
-    bytes: Vec<u8>,
-    /// Nothing passes after that request.
-    then_freeze: bool,
+    aim: Option<Aim>,
 }
 
 impl Proxy {
@@ -133,13 +128,36 @@ impl Proxy {
     /// The server gets the next request that contains `bytes`, for instance the name of a key; the
     /// connection is cut in place of the reply.
     pub fn lose_reply_to(&self, bytes: &str) {
-        self.aim_at(bytes, false);
+        self.lose_reply_to_the(1, bytes);
+    }
+
+    /// As [`Proxy::lose_reply_to`], for the request of this number among those that contain `bytes`,
+    /// counted from 1 and from now on.
+    pub fn lose_reply_to_the(&self, number: usize, bytes: &str) {
+        self.aim_at(number, bytes, Then::LoseReply);
     }
 
     /// As [`Proxy::lose_reply_to`], and everything is frozen in the same moment, so that what the
     /// client sends then is under way until [`Proxy::thaw`].
     pub fn lose_reply_and_freeze(&self, bytes: &str) {
-        self.aim_at(bytes, true);
+        self.freeze_after_the(1, bytes);
+    }
+
+    /// As [`Proxy::lose_reply_and_freeze`], for the request of this number among those that contain
+    /// `bytes`, counted from 1 and from now on.
+    pub fn freeze_after_the(&self, number: usize, bytes: &str) {
+        self.aim_at(number, bytes, Then::LoseReplyAndFreeze);
+    }
+
+    /// As [`Proxy::freeze_after_the`], before the server gets that request.
+    pub fn freeze_before_the(&self, number: usize, bytes: &str) {
+        self.aim_at(number, bytes, Then::FreezeBefore);
+    }
+
+    /// Whether nothing passes, see [`Proxy::freeze`].
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.rules().frozen
     }
 
     /// How many replies were thrown away so far.
@@ -156,7 +174,7 @@ impl Proxy {
         let requests = self.shared.requests.lock().unwrap();
         requests
             .iter()
-            .filter(|request| contains(request, bytes.as_bytes()))
+            .filter(|request| aim::contains(request, bytes.as_bytes()))
             .count()
     }
 
@@ -220,11 +238,8 @@ impl Proxy {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    fn aim_at(&self, bytes: &str, then_freeze: bool) {
-        self.rules().lose_reply_to = Some(Aim {
-            bytes: bytes.as_bytes().to_vec(),
-            then_freeze,
-        });
+    fn aim_at(&self, number: usize, bytes: &str, then: Then) {
+        self.rules().aim = Some(Aim::at(number, bytes, then));
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
@@ -265,21 +280,17 @@ impl Shared {
         }
     }
 
-    /// Whether this request is the one whose reply is to be lost; true once.
-    fn takes_aim_at(&self, request: &[u8]) -> bool {
+    /// What is to happen to this request, once.
+    fn takes_aim_at(&self, request: &[u8]) -> Option<Then> {
         let mut rules = self.rules();
-        let aim = rules.lose_reply_to.take_if(|aim| contains(request, &aim.bytes));
-        rules.frozen |= aim.as_ref().is_some_and(|aim| aim.then_freeze);
-        aim.is_some()
+        let then = rules.aim.take_if(|aim| aim.is_hit_by(request))?.then;
+        rules.frozen |= then != Then::LoseReply;
+        Some(then)
     }
 }
 
 fn address_of(server: &RedisServer) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], server.port()))
-}
-
-fn contains(request: &[u8], bytes: &[u8]) -> bool {
-    bytes.is_empty() || request.windows(bytes.len()).any(|window| window == bytes)
 }
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -342,8 +353,10 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, 
         let request = &buffer[..length];
         shared.requests.lock().unwrap().push(request.to_vec());
         shared.until_let_through(link.number).await;
-        if shared.takes_aim_at(request) {
-            link.lose_next_reply.store(true, Ordering::SeqCst);
+        match shared.takes_aim_at(request) {
+            Some(Then::LoseReply | Then::LoseReplyAndFreeze) => link.lose_next_reply.store(true, Ordering::SeqCst),
+            Some(Then::FreezeBefore) => shared.until_let_through(link.number).await,
+            None => {}
         }
         if to.write_all(request).await.is_err() {
             return;

@@ -29,5 +29,6 @@ mod secrets;
 mod sentinel;
 mod sentinel_failover;
 mod sentinel_stale;
+mod stored_calls;
 mod support;
 mod tls;
