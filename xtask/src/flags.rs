@@ -31,6 +31,16 @@ pub(crate) enum Task {
         /// The program's own: `--minutes N --topology T`, …
         arguments: Vec<OsString>,
     },
+    /// Stored calls by the hundred thousand, and workers that are killed.
+    Soak {
+        /// The program's own: `--calls N --keys K --workers W`, …
+        arguments: Vec<OsString>,
+    },
+    /// What a step of the queue costs beside few and beside many stored calls.
+    Scale {
+        /// The program's own: `--many N`, …
+        arguments: Vec<OsString>,
+    },
     /// The fuzz targets.
     Fuzz {
         /// For each of them.
@@ -68,6 +78,8 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         }),
         ("sim", flags) => Some(Task::Simulation { arguments: rest(flags) }),
         ("chaos", flags) => Some(Task::Chaos { arguments: rest(flags) }),
+        ("soak", flags) => Some(Task::Soak { arguments: rest(flags) }),
+        ("scale", flags) => Some(Task::Scale { arguments: rest(flags) }),
         ("fuzz", flags) => Some(Task::Fuzz {
             minutes: *flags.get_one("minutes")?,
             target: flags.get_one::<String>("target").cloned(),
@@ -140,6 +152,18 @@ fn command() -> Command {
                 )
                 .disable_help_flag(true)
                 .arg(passed_on("As `cargo xtask chaos --help` says")),
+        )
+        .subcommand(
+            Command::new("soak")
+                .about("Store calls, run them in worker processes that are killed, and judge it: --calls N --keys K --workers W")
+                .disable_help_flag(true)
+                .arg(passed_on("As `cargo xtask soak --help` says")),
+        )
+        .subcommand(
+            Command::new("scale")
+                .about("Compare what each step of the queue costs beside few and beside many stored calls: --few N --many N")
+                .disable_help_flag(true)
+                .arg(passed_on("As `cargo xtask scale --help` says")),
         )
         .subcommand(
             Command::new("fuzz")

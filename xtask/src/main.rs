@@ -36,6 +36,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Expand { file } => expand::run(&shell, &file),
         Task::Simulation { arguments } => programs::simulation(&shell, &arguments),
         Task::Chaos { arguments } => programs::chaos(&shell, &arguments),
+        Task::Soak { arguments } => programs::soak(&shell, &arguments),
+        Task::Scale { arguments } => programs::scale(&shell, &arguments),
         Task::Fuzz { minutes, target } => fuzz::run(&shell, minutes, target.as_deref()),
         Task::Mutants { arguments } => mutants::run(&shell, &arguments),
         Task::Ci => ci::run(&shell),

@@ -1,4 +1,4 @@
-//! `cargo xtask sim` and `cargo xtask chaos`: programs of the workspace with their own command lines.
+//! `cargo xtask sim`, `chaos`, `soak` and `scale`: programs of the workspace with their own command lines.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::shell::Shell;
 /// # Errors
 /// When it cannot be built, or finds something.
 pub(crate) fn simulation(shell: &Shell, arguments: &[OsString]) -> Result<()> {
-    run(shell, "lock-sim", arguments)
+    run(shell, "lock-sim", &[], arguments)
 }
 
 /// Real servers and processes, and what happens to them.
@@ -21,10 +21,28 @@ pub(crate) fn simulation(shell: &Shell, arguments: &[OsString]) -> Result<()> {
 /// When there is no `redis-server`, or anything is lost.
 pub(crate) fn chaos(shell: &Shell, arguments: &[OsString]) -> Result<()> {
     redis::provide(shell, &redis::find(shell))?;
-    run(shell, "lock-chaos", arguments)
+    run(shell, "lock-chaos", &[], arguments)
 }
 
-fn run(shell: &Shell, program: &str, arguments: &[OsString]) -> Result<()> {
+/// Stored calls and killed workers.
+///
+/// # Errors
+/// When there is no `redis-server`, or a promise was not kept.
+pub(crate) fn soak(shell: &Shell, arguments: &[OsString]) -> Result<()> {
+    redis::provide(shell, &redis::find(shell))?;
+    run(shell, "lock-soak", &["run"], arguments)
+}
+
+/// A short and a long queue, side by side.
+///
+/// # Errors
+/// When there is no `redis-server`.
+pub(crate) fn scale(shell: &Shell, arguments: &[OsString]) -> Result<()> {
+    redis::provide(shell, &redis::find(shell))?;
+    run(shell, "lock-soak", &["scale"], arguments)
+}
+
+fn run(shell: &Shell, program: &str, task: &[&str], arguments: &[OsString]) -> Result<()> {
     let mut command = shell.cargo(["run", "--release", "--package", program, "--"]);
-    shell.run(command.args(arguments))
+    shell.run(command.args(task).args(arguments))
 }
