@@ -32,29 +32,43 @@ impl Replica {
 /// # Errors
 /// When `LOCK_URL` is no URL of ours, or its server does not answer.
 pub async fn replicas(example: &str) -> Result<[Replica; 3], LockError> {
-    // `memory://name` is one store for all managers of this process that use the same name.
-    let url = std::env::var("LOCK_URL").ok().filter(|url| !url.is_empty());
-    let url = url.unwrap_or_else(|| format!("memory://{example}"));
-    // With a namespace for each run, two runs on one server do not get into each other's way. A
-    // service would take its own name, so that all its processes do.
-    let namespace = format!("{example}-{}:", std::process::id());
-    let place = if url.starts_with("memory:") {
+    let place = if is_in_this_process() {
         "in this process"
     } else {
         "on the server that LOCK_URL names"
     };
     println!("Their locks are {place}.\n");
-
-    let replica = async |name: &'static str| {
-        let builder = LockManager::builder().url(&url).namespace(&namespace).owner(name);
-        Ok(Replica {
-            name,
-            locks: builder.connect().await?,
-        })
-    };
+    let run = std::process::id();
     Ok([
-        replica("replica-1").await?,
-        replica("replica-2").await?,
-        replica("replica-3").await?,
+        replica(example, run, "replica-1").await?,
+        replica(example, run, "replica-2").await?,
+        replica(example, run, "replica-3").await?,
     ])
+}
+
+/// One more replica of the example that process `run` shows.
+///
+/// # Errors
+/// As [`replicas`].
+pub async fn replica(example: &str, run: u32, name: &'static str) -> Result<Replica, LockError> {
+    // `memory://name` is one store for all managers of this process that use the same name.
+    let url = server().unwrap_or_else(|| format!("memory://{example}"));
+    // With a namespace for each run, two runs on one server do not get into each other's way. A
+    // service would take its own name, so that all its processes do.
+    let builder = LockManager::builder().url(url).namespace(format!("{example}-{run}:"));
+    Ok(Replica {
+        name,
+        locks: builder.owner(name).connect().await?,
+    })
+}
+
+/// Whether the locks are in this process: other processes do not see them.
+#[must_use]
+pub fn is_in_this_process() -> bool {
+    server().is_none_or(|url| url.starts_with("memory:"))
+}
+
+/// The server that the user names.
+fn server() -> Option<String> {
+    std::env::var("LOCK_URL").ok().filter(|url| !url.is_empty())
 }

@@ -13,6 +13,7 @@ use lock_tests::RedisServer;
 
 const QUICKSTART: &str = env!("CARGO_BIN_EXE_quickstart");
 const NIGHTLY: &str = env!("CARGO_BIN_EXE_nightly");
+const QUEUE_ORDERS: &str = env!("CARGO_BIN_EXE_queue_orders");
 
 /// Runs a program to its end and returns what it printed; fails with that if the program failed.
 fn output_of(program: &str, lock_url: Option<&str>) -> String {
@@ -76,6 +77,48 @@ fn nightly_runs_its_job_once_on_redis() {
     let printed = output_of(NIGHTLY, Some(&server.url()));
     assert_eq!(count(&printed, "writes the report"), 1, "{printed}");
     assert_eq!(count(&printed, "skips: somebody else did it"), 2, "{printed}");
+}
+
+/// The program itself checks how each call ended; this is about what the reader sees.
+fn assert_queue_orders_tells_its_story(printed: &str) {
+    assert_eq!(count(printed, "answers 202"), 4, "{printed}");
+    assert_eq!(count(printed, "answers 200: pack"), 1, "{printed}");
+    // The one in which the worker was killed.
+    assert_eq!(count(printed, "begins: wrap in red"), 2, "{printed}");
+    assert_eq!(count(printed, "is done with it: wrap in red"), 1, "{printed}");
+    assert_eq!(
+        count(printed, "  is a dead letter   send to 1 Nowhere Street"),
+        1,
+        "{printed}"
+    );
+    let begun: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.split_once("begins: "))
+        .map(|(_, what)| what)
+        .collect();
+    assert_eq!(
+        begun,
+        [
+            "pack",
+            "note \"leave it at the door\"",
+            "wrap in red",
+            "wrap in red",
+            "send to 1 Nowhere Street",
+            "note \"ring twice\""
+        ]
+    );
+    assert!(printed.trim_end().ends_with("All as it should be."), "{printed}");
+}
+
+#[test]
+fn queue_orders_runs_without_a_server() {
+    assert_queue_orders_tells_its_story(&output_of(QUEUE_ORDERS, None));
+}
+
+#[test]
+fn queue_orders_runs_on_redis_and_its_worker_is_a_process_that_is_killed() {
+    let server = RedisServer::start();
+    assert_queue_orders_tells_its_story(&output_of(QUEUE_ORDERS, Some(&server.url())));
 }
 
 #[test]
