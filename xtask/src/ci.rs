@@ -101,7 +101,8 @@ fn documentation(shell: &Shell) -> Result<()> {
 /// As the README types it; what the examples print and answer is checked by the tests.
 fn examples(shell: &Shell) -> Result<()> {
     shell.run(&mut shell.cargo(["run", "--bin", "quickstart"]))?;
-    shell.run(&mut shell.cargo(["run", "--bin", "nightly"]))
+    shell.run(&mut shell.cargo(["run", "--bin", "nightly"]))?;
+    shell.run(&mut shell.cargo(["run", "--bin", "queue_orders"]))
 }
 
 /// Both libraries as crates.io would get them, built from there. A change that is not committed yet
