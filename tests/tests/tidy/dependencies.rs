@@ -94,6 +94,26 @@ fn every_member_promises_the_same_rust() {
     );
 }
 
+#[test]
+fn without_the_feature_queue_nothing_of_it_is_needed() {
+    const QUEUE: [&str; 4] = ["inventory", "serde", "serde_core", "serde_json"];
+    let needed = |features: &str| -> Vec<&str> {
+        let arguments = ["tree", "--locked", "--package", "lock-runtime", "--edges", "normal"];
+        let output = Command::new(cargo())
+            .args(arguments)
+            .args(["--prefix", "none", "--no-default-features", "--features", features])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        let named = |name: &&str| tree.lines().any(|line| line.starts_with(&format!("{name} v")));
+        assert!(named(&"redis"), "{}", String::from_utf8_lossy(&output.stderr));
+        QUEUE.into_iter().filter(named).collect()
+    };
+    assert_eq!(needed("macros,tls,queue"), QUEUE);
+    assert_eq!(needed("macros,tls"), [""; 0]);
+}
+
 /// From the root; or a bare path, without a version that could differ: under another name, or where only
 /// that keeps a dependency of the tests out of the package.
 fn declared_once(line: &str) -> bool {
@@ -102,8 +122,6 @@ fn declared_once(line: &str) -> bool {
 
 /// What `cargo metadata` says of the workspace and of what this platform needs of the lock file.
 fn metadata() -> Value {
-    // Set by the cargo that runs the tests; the compiler of the same toolchain knows the platform.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = [
         "metadata",
         "--format-version",
@@ -112,7 +130,7 @@ fn metadata() -> Value {
         "--filter-platform",
         &host(),
     ];
-    let output = Command::new(cargo)
+    let output = Command::new(cargo())
         .args(arguments)
         .current_dir(root())
         .output()
@@ -123,6 +141,11 @@ fn metadata() -> Value {
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Set by the cargo that runs the tests; the compiler of the same toolchain knows the platform.
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn host() -> String {
