@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Ticket;
 use super::claim::ClaimGuard;
-use super::function::Function;
+use super::function::{Function, lacks};
 use super::parameter::{Stored, Unreadable};
 use super::worker::States;
 use crate::{LockError, LockManager, LostReason};
@@ -51,6 +51,8 @@ pub(super) enum Report {
     Lost(LostReason),
     /// The arguments are not those of this version of the function.
     Unreadable(String),
+    /// The worker has no value for one of its `#[state]` parameters.
+    LacksState(String),
     /// The body, or the compensation, came to its end: well, or with an error's text.
     Ended(Result<(), String>),
 }
@@ -84,10 +86,11 @@ impl Execution {
     ///
     /// # Errors
     ///
-    /// When it has none, which a worker that has started never comes to.
+    /// When it has none.
     pub(super) fn state<T: Any>(&self) -> Result<&T, Unreadable> {
         self.0.states.get().ok_or_else(|| Unreadable {
-            reason: format!("the worker has no state of the type `{}`", std::any::type_name::<T>()),
+            reason: lacks(self.0.function.path, std::any::type_name::<T>()),
+            lacks_state: true,
         })
     }
 
@@ -108,9 +111,14 @@ impl Execution {
         .await
     }
 
-    /// The arguments cannot be read.
+    /// This worker cannot run it.
     pub fn unreadable(&self, unreadable: Unreadable) {
-        self.tell(Report::Unreadable(unreadable.reason));
+        let Unreadable { reason, lacks_state } = unreadable;
+        self.tell(if lacks_state {
+            Report::LacksState(reason)
+        } else {
+            Report::Unreadable(reason)
+        });
     }
 
     /// The function has returned. What never asked for the lock was no run: something around the function has answered in

@@ -105,12 +105,12 @@ pub(super) struct Functions(BTreeMap<&'static str, &'static Function>);
 impl Functions {
     /// # Errors
     ///
-    /// [`LockError::InvalidWorker`] when two functions have one path, or a `#[state]` has no value.
-    pub(super) fn of_this_program(states: &States) -> Result<Self, LockError> {
-        Self::of(inventory::iter::<Registered>().map(|registered| registered.0), states)
+    /// [`LockError::InvalidWorker`] when two functions have one path, or one has two `#[state]` of one type.
+    pub(super) fn of_this_program() -> Result<Self, LockError> {
+        Self::of(inventory::iter::<Registered>().map(|registered| registered.0))
     }
 
-    fn of(functions: impl Iterator<Item = &'static Function>, states: &States) -> Result<Self, LockError> {
+    fn of(functions: impl Iterator<Item = &'static Function>) -> Result<Self, LockError> {
         let mut by_path = BTreeMap::new();
         for function in functions {
             let path = function.path;
@@ -125,19 +125,28 @@ impl Functions {
                     (function.states[place].name)()
                 )));
             }
-            if let Some(missing) = function.states.iter().find(|state| !states.has((state.id)())) {
-                return Err(invalid(format!(
-                    "`{path}` needs a state of the type `{}`; write `manager.worker().state(…)` with a value of it",
-                    (missing.name)()
-                )));
-            }
         }
         Ok(Self(by_path))
+    }
+
+    /// What `states` lacks for some of them: a program may have functions that other workers run.
+    pub(super) fn lacking<'a>(&'a self, states: &'a States) -> impl Iterator<Item = String> + 'a {
+        self.0.values().flat_map(move |function| {
+            let missing = function.states.iter().filter(|state| !states.has((state.id)()));
+            missing.map(|state| lacks(function.path, (state.name)()))
+        })
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&'static Function> {
         self.0.get(path).copied()
     }
+}
+
+/// What is said where a worker lacks a state.
+pub(super) fn lacks(path: &str, state: &str) -> String {
+    format!(
+        "this worker cannot run `{path}`, which needs a state of the type `{state}`; write `manager.worker().state(…)` with a value of it"
+    )
 }
 
 /// The place of a type that stands there before.
@@ -171,8 +180,8 @@ mod tests {
         nothing,
     );
 
-    fn refusal(functions: &[&'static Function], states: &States) -> String {
-        match Functions::of(functions.iter().copied(), states) {
+    fn refusal(functions: &[&'static Function]) -> String {
+        match Functions::of(functions.iter().copied()) {
             Ok(_) => panic!("they were taken"),
             Err(error) => error.to_string(),
         }
@@ -180,17 +189,25 @@ mod tests {
 
     #[test]
     fn a_function_is_found_by_its_path() {
-        let states = States::default().with(7_u8);
-        let functions = Functions::of([&SHIP].into_iter(), &states).ok().unwrap();
+        let functions = Functions::of([&SHIP].into_iter()).ok().unwrap();
         assert!(functions.get("shop::ship").is_some());
         assert!(functions.get("shop::bill").is_none());
     }
 
     #[test]
     fn what_only_linking_can_tell_is_said_when_the_worker_starts() {
-        let states = States::default().with(7_u8);
-        assert!(refusal(&[&SHIP, &TWIN], &states).contains("have the path `shop::ship`"));
-        assert!(refusal(&[&ALIASED], &states).contains("two `#[state]` parameters of the type `u8`"));
-        assert!(refusal(&[&SHIP], &States::default()).contains("needs a state of the type `u8`"));
+        assert!(refusal(&[&SHIP, &TWIN]).contains("have the path `shop::ship`"));
+        assert!(refusal(&[&ALIASED]).contains("two `#[state]` parameters of the type `u8`"));
+    }
+
+    #[test]
+    fn the_states_that_a_worker_lacks_are_named() {
+        let functions = Functions::of([&SHIP].into_iter()).ok().unwrap();
+        assert_eq!(functions.lacking(&States::default().with(7_u8)).count(), 0);
+        let lacking: Vec<_> = functions.lacking(&States::default()).collect();
+        assert!(
+            matches!(lacking.as_slice(), [one] if one.contains("`shop::ship`") && one.contains("`u8`")),
+            "{lacking:?}"
+        );
     }
 }

@@ -79,16 +79,16 @@ impl<T> Parameter<T> {
         let names = std::iter::once(&self.name).chain(self.aliases);
         let found = names.filter_map(|name| arguments.0.get(*name)).next();
         match (found, self.default) {
-            (Some(value), _) => (self.restore)(value.clone()).map_err(|error| Unreadable {
-                reason: format!("the argument `{}` cannot be read: {error}", self.name),
+            (Some(value), _) => (self.restore)(value.clone()).map_err(|error| {
+                Unreadable::argument(format!("the argument `{}` cannot be read: {error}", self.name))
             }),
             (None, Some(default)) => Ok(default()),
             // As serde does with a missing `Option`: null is its `None`, and nothing of other types.
-            (None, None) => (self.restore)(Value::Null).map_err(|_| Unreadable {
-                reason: format!(
+            (None, None) => (self.restore)(Value::Null).map_err(|_| {
+                Unreadable::argument(format!(
                     "the argument `{}` is missing: it was stored before that parameter was added or renamed; write `#[serde(default)]` or `#[serde(alias = \"former name\")]` on the parameter",
                     self.name
-                ),
+                ))
             }),
         }
     }
@@ -98,10 +98,22 @@ impl<T> Parameter<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Stored(pub(super) serde_json::Map<String, Value>);
 
-/// Why a stored call cannot be run by this version of the program.
+/// Why a stored call cannot be run by this worker.
 #[derive(Debug)]
 pub struct Unreadable {
     pub(super) reason: String,
+    /// It lacks a state, and another worker may have it; otherwise the arguments are not those of this version of the
+    /// program.
+    pub(super) lacks_state: bool,
+}
+
+impl Unreadable {
+    fn argument(reason: String) -> Self {
+        Self {
+            reason,
+            lacks_state: false,
+        }
+    }
 }
 
 /// The arguments of a call that is about to be stored.

@@ -107,6 +107,10 @@ pub(super) fn buried(calls: &[Uuid]) {
     }
 }
 
+pub(super) fn lacks_state(lacking: &str) {
+    warn!("{lacking}; its calls are left to other workers, and dead in the end");
+}
+
 pub(super) fn claim_failed(reason: &str) {
     warn!(reason, "stored calls cannot be claimed; the worker tries again");
 }

@@ -9,7 +9,6 @@ use lock_tests::RedisServer;
 use tokio::sync::oneshot;
 
 use crate::flags::Scale;
-use crate::log::Log;
 
 /// How many callers fill a queue at a time.
 const CALLERS: u32 = 64;
@@ -27,7 +26,6 @@ async fn wait(#[state] locks: &LockManager, key: String, number: u32) -> Result<
 struct Place {
     server: RedisServer,
     locks: LockManager,
-    log: Log,
     _held: Vec<lock_runtime::LockGuard>,
     /// Of each step.
     times: [Vec<Duration>; STEPS.len()],
@@ -95,11 +93,9 @@ impl Place {
         for filled in try_join_all(callers).await? {
             filled?;
         }
-        let log = Log::open(&server.url(), 0).await?;
         Ok(Self {
             server,
             locks,
-            log,
             _held: held,
             times: Default::default(),
         })
@@ -133,9 +129,7 @@ impl Place {
         if round % RUN == RUN - 1 {
             let start = Instant::now();
             let (stop, stopped) = oneshot::channel::<()>();
-            // The second one is for the functions of the soak, which the program has, too.
-            let worker = self.locks.worker().state(self.locks.clone()).state(self.log.clone());
-            let worker = worker.run_until(stopped);
+            let worker = self.locks.worker().state(self.locks.clone()).run_until(stopped);
             let ended = async {
                 let end = queue.wait(ticket).await;
                 drop(stop);

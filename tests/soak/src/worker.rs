@@ -27,8 +27,7 @@ pub(crate) async fn run(work: &Work) -> Result<()> {
         let _ = std::io::stdin().read_to_end(&mut rest);
         end.send(())
     });
-    // The second one is for the functions of `scale`, which the program has, too.
-    let worker = locks.worker().state(log).state(locks.clone()).claim_lease(LEASE);
+    let worker = locks.worker().state(log).claim_lease(LEASE);
     worker.run_until(ended).await.context("the worker")?;
     locks.shutdown(Duration::from_secs(1)).await;
     Ok(())

@@ -1,12 +1,12 @@
-//! What a worker needs: a value for every state, settings that can work. What is wrong is said when it starts.
+//! What a worker needs: values for the states of what it runs, settings that can work.
 
 use std::future::{pending, ready};
 
 use lock_runtime::{LockError, Worker};
-use lock_tests::{Fixture, each_backend};
+use lock_tests::{Fixture, each_backend, eventually};
 
-use crate::functions::{ship_by_default, ship_soon, ship_with_receipt};
-use crate::support::{Act, Shop, Working, counts, done, hold, ms, soon};
+use crate::functions::{ship_by_default, ship_soon, ship_stubbornly, ship_with_receipt};
+use crate::support::{Act, LATE, Shop, Working, counts, done, hold, ms, soon};
 
 /// What is wrong with a worker that must not start.
 async fn refusal(worker: Worker) -> String {
@@ -40,15 +40,27 @@ async fn a_worker_finds_all_functions_by_itself() {
 }
 
 #[tokio::test]
-async fn a_worker_without_a_state_refuses_to_start_and_names_it() {
+async fn a_call_whose_state_a_worker_lacks_is_left_to_one_that_has_it() {
     each_backend(async |fixture: Fixture| {
-        let error = refusal(fixture.manager().worker()).await;
-        for part in ["Shop", ".state("] {
-            assert!(error.contains(part), "{part} is missing: {error}");
-        }
+        let shop = Shop::on(fixture.manager());
+        let guard = hold(fixture.another_manager(), 7).await;
+        let outcome = ship_stubbornly(&shop, 7, "call".into(), Act::Note).await.unwrap();
+        let ticket = outcome.ticket().expect("the lock is taken");
+        guard.release().await.unwrap();
         // A state of another type is none.
-        let error = refusal(fixture.manager().worker().state(7_u32)).await;
-        assert!(error.contains("Shop"), "{error}");
+        let without = Working::start(fixture.manager().worker().state(7_u32));
+        let queue = fixture.manager().queue();
+        eventually("it was tried, and what it lacks is told", LATE, async || {
+            let call = queue.get(ticket).await.unwrap().expect("it is not over");
+            let error = call.last_error().unwrap_or_default();
+            call.tried() > 0 && error.contains("Shop") && error.contains(".state(")
+        })
+        .await;
+        without.stop().await;
+        let with = shop.work(fixture.another_manager());
+        done(fixture.manager(), ticket).await;
+        assert_eq!(shop.runs("call"), 1);
+        with.stop().await;
     })
     .await;
 }

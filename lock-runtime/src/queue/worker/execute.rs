@@ -103,6 +103,8 @@ impl Ended {
             Some(Report::Ended(Ok(()))) => Self::settled(Verdict::Done),
             Some(Report::Ended(Err(error))) => Self::dead(DeathCause::Failed, &error),
             Some(Report::Unreadable(reason)) => Self::dead(DeathCause::Unreadable, &reason),
+            // Another worker may have it.
+            Some(Report::LacksState(reason)) => Self::again(claimed, false, &reason),
             // Somebody else has the call now, or has ended it.
             Some(Report::Superseded) => Self {
                 verdict: None,

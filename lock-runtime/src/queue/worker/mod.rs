@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(super) use self::states::States;
 use super::client::Client;
 use super::function::Functions;
+use super::telemetry;
 use crate::terms::MAX_DURATION;
 use crate::{LockError, LockManager};
 
@@ -28,7 +29,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Runs the stored calls of a manager, from [`LockManager::worker`].
 ///
 /// It finds every function with `on_conflict = "queue"` of the program by itself, whichever crate it is in, as long as that
-/// crate is linked; it must have the state of each of them. Several workers, in one process or in many, share the work.
+/// crate is linked. Several workers, in one process or in many, share the work. A worker without the state that a function
+/// needs warns of it when it starts; calls of that function are tried again, so that another worker may take them, and are
+/// dead letters in the end.
 ///
 /// It is woken by calls that are stored, by the end of others for the same lock, by the time of the next attempt, and by the
 /// release of the locks that calls wait for; of those it watches 1,000 at most, and the calls for others wait for their time.
@@ -94,8 +97,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// At once: [`LockError::InvalidWorker`] when two functions of the program have one path, a `#[state]` has no value,
-    /// or a setting cannot work; [`LockError::NoQueue`] when the manager's backend stores no calls;
+    /// At once: [`LockError::InvalidWorker`] when two functions of the program have one path, one has two `#[state]` of one
+    /// type, or a setting cannot work; [`LockError::NoQueue`] when the manager's backend stores no calls;
     /// [`LockError::ShutDown`] when the manager is shut down.
     ///
     /// # Panics
@@ -119,7 +122,10 @@ impl Worker {
         if self.manager.0.closing.is_cancelled() {
             return Err(LockError::ShutDown { key: None });
         }
-        let functions = Functions::of_this_program(&self.states)?;
+        let functions = Functions::of_this_program()?;
+        functions
+            .lacking(&self.states)
+            .for_each(|lacking| telemetry::lacks_state(&lacking));
         let client = Client::of(&self.manager, None)?;
         run::until(self, functions, client, stop).await;
         Ok(())
