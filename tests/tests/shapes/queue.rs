@@ -6,7 +6,12 @@ use crate::double::{self, Noted, Refused, current, events, lose_the_next_lease, 
 use crate::{every_queue, locked, run};
 use lock_runtime::{LockError, LockManager, Outcome, distributed_lock};
 use std::any::TypeId;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// What is told of a run of the function that was called last.
 fn report(execution: Execution) -> String {
@@ -180,13 +185,55 @@ fn with_the_real_runtime_a_free_lock_is_taken_and_the_body_runs() {
 
 #[test]
 fn a_worker_finds_every_function_of_the_program_and_says_which_state_it_lacks() {
-    let worker = || LockManager::in_memory().worker();
-    let refusal = |worker: lock_runtime::Worker| run(worker.run_until(async {})).unwrap_err().to_string();
-    let missing = refusal(worker());
+    let locks = LockManager::in_memory();
+    let lacking = |worker: lock_runtime::Worker| {
+        let warnings = Warnings::default();
+        tracing::subscriber::with_default(warnings.clone(), || run(worker.run_until(async {})).unwrap());
+        let warnings = warnings.0.lock().unwrap();
+        warnings.clone()
+    };
+    let all = lacking(locks.worker());
+    assert!(all.iter().any(|text| text.contains("every_queue::")), "{all:?}");
+    let one = lacking(every_queue::lend_all_but_one(locks.worker()));
+    assert!(!one.is_empty() && one.len() < all.len(), "{one:?}");
     assert!(
-        missing.contains("every_queue::") && missing.contains("needs a state"),
-        "{missing}"
+        one.iter().all(|text| text.contains("needs a state of the type `u8`")),
+        "{one:?}"
     );
-    let missing = refusal(every_queue::lend_all_but_one(worker()));
-    assert!(missing.contains("needs a state of the type `u8`"), "{missing}");
+}
+
+/// The texts of all warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        struct Text(String);
+
+        impl Visit for Text {
+            fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
+                self.0 += &format!("{value:?}");
+            }
+        }
+
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
