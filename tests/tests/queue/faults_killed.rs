@@ -137,13 +137,24 @@ fn in_the_body(server: &RedisServer, namespace: &str) -> (Ticket, Proxy, Child) 
     (ticket, proxy, victim)
 }
 
+/// When the claim of the only call that runs is over, in the server's milliseconds.
+fn claimed_until(server: &RedisServer, namespace: &str) -> f64 {
+    let running = format!("distributed-lock:{{queue:{namespace}}}:running");
+    let answer = server.cli(&["ZRANGE", &running, "0", "0", "WITHSCORES"]);
+    let score = answer.lines().next_back().expect("a call runs");
+    score.trim().parse().expect("a score is a number")
+}
+
 #[test]
 fn a_call_whose_worker_was_killed_in_its_body_runs_again_when_its_claim_and_its_lock_are_over() {
     let server = RedisServer::start();
     let (ticket, _proxy, mut victim) = in_the_body(&server, "body:");
     let survivor = Child::work(&server.url(), &server, "body:");
-    // While the first keeps its claim, nobody else runs it.
-    thread::sleep(std::time::Duration::from_millis(1_500));
+    // While the first keeps its claim, for several leases, nobody else runs it.
+    let first = claimed_until(&server, "body:");
+    eventually_blocking("the claim is kept again and again", LATE, || {
+        claimed_until(&server, "body:") > first + 1_500.0
+    });
     assert_eq!(record(&server, "body:"), ["begins call"]);
     victim.kill();
     let killed = Instant::now();
