@@ -341,7 +341,7 @@ impl Waiting {
         // A wake-up only leads to a try, so it does not matter which branch wins.
         tokio::select! {
             biased;
-            () = wakeup.woken() => {}
+            _ = wakeup.woken() => {}
             () = clock.sleep_until(next) => {}
         }
     }

@@ -46,6 +46,19 @@ pub(crate) enum Acquired {
     Busy(Option<Duration>),
 }
 
+/// What a claim asks for that waits until the lock is free.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// The lease, counted from the request that gets it.
+    pub(crate) ttl: Duration,
+    /// The lease that a release gives to the first in line, whose answer may be late. Whoever gets it makes it longer.
+    pub(crate) first_lease: Duration,
+    /// How long the claim keeps its place without asking again.
+    pub(crate) stay: Duration,
+    /// How many fences in a row it is given, at least 1: the first, and as many for those that it hands the lease to.
+    pub(crate) fences: u64,
+}
+
 /// The answer to a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewed {
@@ -120,7 +133,17 @@ pub(crate) trait Wakeup: Send {
     /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
     fn armed(&mut self) -> BoxFuture<'_, ()>;
     /// Resolves at the next wake-up. Cancel safe.
-    fn woken(&mut self) -> BoxFuture<'_, ()>;
+    fn woken(&mut self) -> BoxFuture<'_, Woken>;
+}
+
+/// What somebody who waits is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The lock may be free: try.
+    Look,
+    /// It is this claim's, for [`Turn::first_lease`] from an unknown moment after its last answered request was sent;
+    /// with the first of its fences.
+    Granted(Fence),
 }
 
 /// A place where locks are kept.
@@ -145,6 +168,27 @@ pub(crate) trait Backend: Send + Sync + 'static {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>>;
+
+    /// As [`acquire`](Self::acquire), for a claim that waits: where others do so too, it is served in the order in which
+    /// they came, and keeps its place by asking again. It is told through [`place`](Self::place).
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        self.acquire(claim, turn.ttl, within)
+    }
+
+    /// Whether [`acquire_in_turn`](Self::acquire_in_turn) gives as many fences as it is asked for.
+    fn reserves_fences(&self) -> bool {
+        false
+    }
+
+    /// Gives up the place of `claim`, and the lock if that was granted to it in the meantime.
+    fn give_up_turn<'a>(&'a self, claim: &'a Claim, within: Duration) -> BoxFuture<'a, Result<Released, Failure>> {
+        self.release(claim, Leave::Nothing, within)
+    }
 
     /// Extends each claim to its ttl from now if it is the holder. `each` is told one answer for each, by its place, as
     /// soon as there is one: no claim waits for another.
@@ -206,6 +250,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     #[cfg(feature = "queue")]
     fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         self.wakeup(name, runtime)
+    }
+
+    /// Where `claim` is told that it may be, or is, its turn. `runtime` is where a task may be started for it.
+    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+        self.wakeup(&claim.name, runtime)
     }
 
     /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started

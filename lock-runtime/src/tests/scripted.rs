@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Wakeup,
+    Wakeup, Woken,
 };
 use crate::hold::{Grant, Hold};
 use crate::manager::Shared;
@@ -281,7 +281,7 @@ impl Wakeup for Silent {
         Box::pin(std::future::pending())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
         Box::pin(std::future::pending())
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use super::super::armed::{Armed, Watcher};
-use super::super::{Acquired, BoxFuture, Claim, Leave, Released, Renewed, Stored, Wakeup};
+use super::super::{Acquired, BoxFuture, Claim, Leave, Released, Renewed, Stored, Wakeup, Woken};
 #[cfg(feature = "queue")]
 use super::calls::Shelf;
 use crate::Fence;
@@ -196,7 +196,7 @@ impl Wakeup for Waiter {
         Box::pin(std::future::ready(()))
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
         Box::pin(async {
             // Which of the two does not matter, and neither is lost with the other.
             tokio::select! {
@@ -204,6 +204,7 @@ impl Wakeup for Waiter {
                 () = self.notify.notified() => {}
                 () = self.rung.changed() => {}
             }
+            Woken::Look
         })
     }
 }

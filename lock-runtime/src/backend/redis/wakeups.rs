@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::armed::{Armed, Watcher};
-use super::super::{BoxFuture, Failure, Wakeup};
+use super::super::{BoxFuture, Failure, Wakeup, Woken};
 use super::failure::classify;
 use super::place::Place;
 
@@ -270,7 +270,7 @@ impl Wakeup for Waiter {
         Box::pin(self.armed.armed())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
         Box::pin(async {
             // A subscription that broke, or is there again, is a wake-up too: a release in between was not heard. The
             // receiver remembers it even while the waiter is busy with an attempt.
@@ -279,6 +279,7 @@ impl Wakeup for Waiter {
                 () = self.notify.notified() => {}
                 () = self.armed.changed() => {}
             }
+            Woken::Look
         })
     }
 }
