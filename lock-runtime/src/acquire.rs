@@ -8,12 +8,13 @@ use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
+use crate::alarms::Elapsed;
 use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Wakeup};
 use crate::clock::Moment;
 use crate::hold::{Grant, Hold, deadline};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
-use crate::release::{clear_up, unavailable};
+use crate::release::{Behind, clear_up, unavailable};
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
 use crate::timeline::Timeline;
@@ -43,13 +44,16 @@ pub(crate) async fn acquire(
     let timeline = shared.timeline(&key)?;
     let local = shared.backend.is_local();
     let mut attempts = Attempts::new(Arc::clone(shared), timeline, key, claim, terms);
-    if local {
-        // The first try needs no thread of ours, and mostly it is the only one.
-        match attempts.attempt(ANSWER).await {
-            Ok(ownership) => return Ok(ownership),
-            Err(Denied::Busy(_)) if terms.wait.is_some() => {}
-            Err(denied) => return Err(attempts.error(denied)),
-        }
+    // The first try needs no thread of ours where it can do without, and mostly it is the only one.
+    let first = if local {
+        Some(attempts.attempt(ANSWER).await)
+    } else {
+        attempts.attempt_here().await
+    };
+    match first {
+        Some(Ok(ownership)) => return Ok(ownership),
+        Some(Err(denied)) if attempts.is_decided(&denied) => return Err(attempts.error(denied)),
+        Some(Err(_)) | None => {}
     }
     on_lock_thread(attempts).await
 }
@@ -183,6 +187,15 @@ impl Attempts {
         failure.kind != FailureKind::Transient || (self.terms.wait.is_none() && failure.applied == Applied::No)
     }
 
+    /// Whether this answer stays.
+    fn is_decided(&self, denied: &Denied) -> bool {
+        match denied {
+            Denied::Busy(_) => self.terms.wait.is_none(),
+            Denied::Failed(failure) => self.is_final(failure),
+            Denied::ShutDown => true,
+        }
+    }
+
     async fn attempt(&mut self, within: Duration) -> Result<Arc<Ownership>, Denied> {
         if self.shared.closing.is_cancelled() {
             return Err(Denied::ShutDown);
@@ -192,7 +205,26 @@ impl Attempts {
         // shows what happens otherwise).
         let sent = clock.now();
         self.pending = Some(self.shared.backend.route());
-        match self.shared.backend.acquire(&self.claim, self.terms.ttl, within).await {
+        let answer = self.shared.backend.acquire(&self.claim, self.terms.ttl, within).await;
+        self.answered(answer, sent)
+    }
+
+    /// An attempt over a connection of the caller's own runtime, if there is one.
+    async fn attempt_here(&mut self) -> Option<Result<Arc<Ownership>, Denied>> {
+        let runtime = self.timeline.runtime();
+        let (route, answer) = self.shared.backend.acquire_here(&self.claim, self.terms.ttl, runtime)?;
+        let sent = self.timeline.clock.now();
+        self.pending = Some(route);
+        let answer = self.timeline.within(sent.plus(ANSWER), answer).await;
+        let answer = answer.unwrap_or_else(|Elapsed| {
+            self.shared.backend.no_answer(route);
+            Err(no_answer())
+        });
+        Some(self.answered(answer, sent))
+    }
+
+    fn answered(&mut self, answer: Result<Acquired, Failure>, sent: Moment) -> Result<Arc<Ownership>, Denied> {
+        match answer {
             Ok(Acquired::Granted(fence)) => self.granted(fence, sent),
             Ok(Acquired::Busy(remaining)) => {
                 self.pending = None;
@@ -248,10 +280,9 @@ impl Attempts {
         let Some(route) = pending.or(unknown.then_some(0)) else {
             return;
         };
-        // On another route than the request's, the deletion may arrive first.
-        let unknown = unknown || route != self.shared.backend.route();
+        let behind = if unknown { Behind::Lost } else { Behind::Route(route) };
         let claim = self.claim.clone();
-        clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, unknown);
+        clear_up(&self.shared, &self.timeline, claim, self.terms.ttl, behind);
     }
 
     fn error(&self, denied: Denied) -> LockError {
@@ -270,6 +301,15 @@ impl Attempts {
 impl Drop for Attempts {
     fn drop(&mut self) {
         self.take_back();
+    }
+}
+
+fn no_answer() -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::Unknown,
+        reason: format!("there was no answer within {ANSWER:?}"),
+        source: None,
     }
 }
 

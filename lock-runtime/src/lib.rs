@@ -73,6 +73,7 @@
 )]
 
 mod acquire;
+mod alarms;
 mod backend;
 mod body;
 mod builder;

@@ -16,6 +16,8 @@ pub(crate) struct Ownership {
 /// The release of a hold, under way or over.
 pub(crate) enum Ending {
     Over(ReleaseEnd),
+    /// Made by whoever waits for it; dropped, it goes on in the background.
+    Here(release::Here),
     UnderWay(JoinHandle<ReleaseEnd>),
 }
 

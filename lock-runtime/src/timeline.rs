@@ -9,8 +9,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::alarms::{Alarms, Elapsed};
 use crate::backend::Backend;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::hold::Hold;
 use crate::renewal;
 use crate::schedule::Schedule;
@@ -21,6 +22,7 @@ pub(crate) struct Timeline {
     /// Where renewals, releases and waits run.
     runtime: Handle,
     schedule: Arc<Schedule>,
+    alarms: Arc<Alarms>,
     backend: Arc<dyn Backend>,
     /// `None` on a runtime that is not ours.
     thread: Option<LockThread>,
@@ -38,6 +40,7 @@ impl Timeline {
             clock: Clock::Real,
             runtime,
             schedule: Arc::default(),
+            alarms: Arc::default(),
             backend,
             thread: Some(thread),
         })
@@ -49,6 +52,7 @@ impl Timeline {
             clock: Clock::Paused,
             runtime,
             schedule: Arc::default(),
+            alarms: Arc::default(),
             backend,
             thread: None,
         }
@@ -63,6 +67,13 @@ impl Timeline {
         F: Future<Output: Send> + Send + 'static,
     {
         self.runtime.spawn(future)
+    }
+
+    /// Waits for `future` until `limit`, wherever this is awaited: the timer is ours.
+    ///
+    /// Cancel safe as far as `future` is.
+    pub(crate) async fn within<F: Future>(&self, limit: Moment, future: F) -> Result<F::Output, Elapsed> {
+        self.alarms.within(limit, self.clock, &self.runtime, future).await
     }
 
     /// From now on `hold` is renewed and watched.

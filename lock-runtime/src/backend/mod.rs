@@ -28,6 +28,9 @@ use crate::{Fence, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// An operation and the route that it takes.
+pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
+
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
@@ -218,6 +221,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn route(&self) -> u64 {
         0
     }
+
+    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime, with its route; `None`: there is none
+    /// (yet; `runtime` is where a task may be started that opens one). It sets no timer and may wait for ever: whoever
+    /// gives up says so by [`no_answer`](Self::no_answer).
+    fn acquire_here(&self, _claim: &Claim, _ttl: Duration, _runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        None
+    }
+
+    /// As [`acquire_here`](Self::acquire_here), for a release that leaves nothing behind.
+    fn release_here(&self, _claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
+        None
+    }
+
+    /// As [`release`](Self::release), behind everything that took this route before; `None`: that cannot be.
+    fn release_after<'a>(
+        &'a self,
+        route: u64,
+        claim: &'a Claim,
+        within: Duration,
+    ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
+        (route == self.route()).then(|| self.release(claim, Leave::Nothing, within))
+    }
+
+    /// An operation on this route has no answer for so long that its caller gave up.
+    fn no_answer(&self, _route: u64) {}
 
     /// Locks are kept by a majority of several. An attempt that fails is taken back by the backend itself, and the next
     /// one needs a token of its own, because that may still be under way. A release is finished by the backend itself, on

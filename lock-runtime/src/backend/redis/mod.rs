@@ -9,7 +9,9 @@ mod cluster;
 mod connection;
 mod door;
 mod failure;
+mod here;
 mod info;
+mod lanes;
 mod node;
 mod place;
 #[cfg(feature = "queue")]
@@ -30,12 +32,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use self::cluster::Cluster;
+use self::lanes::Lanes;
 use self::node::{Confirmation, Node};
 use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
-use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
+use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, UnderWay, Wakeup};
 use crate::url::Settings;
 use crate::{Fence, LockError};
 
@@ -63,6 +66,8 @@ pub(super) enum Wake {
 
 pub(crate) struct RedisBackend {
     servers: Arc<Servers>,
+    /// The connections on the callers' runtimes, where there may be some.
+    lanes: Option<Lanes>,
     wakeups: Arc<Wakeups>,
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
@@ -107,6 +112,8 @@ impl RedisBackend {
         Ok(Self {
             wakeups: Arc::new(Wakeups::new(cluster.any_node())),
             servers: Arc::new(Servers::Cluster(cluster)),
+            // It would take one for each node.
+            lanes: None,
             disturbed,
             min_replicas: settings.min_replicas,
         })
@@ -114,7 +121,11 @@ impl RedisBackend {
 
     /// Whatever server is at `place`.
     pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
+        // Replicas are waited for on connections of their own.
+        let lanes = (settings.lanes && settings.min_replicas == 0)
+            .then(|| Lanes::new(Arc::clone(&place), Arc::clone(&disturbed)));
         Self {
+            lanes,
             wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
@@ -164,12 +175,7 @@ impl RedisBackend {
             undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
         });
         let counter = self.servers.counter(&claim.name);
-        let call = ACQUIRE
-            .keys(2)
-            .arg(&claim.name)
-            .arg(&*counter)
-            .arg(&claim.value)
-            .arg(millis(ttl));
+        let call = acquire(claim, &counter, ttl);
         let started = tokio::time::Instant::now();
         let reply = match self
             .servers
@@ -206,6 +212,15 @@ impl RedisBackend {
             }
         }
     }
+}
+
+fn acquire(claim: &Claim, counter: &str, ttl: Duration) -> ScriptCall {
+    ACQUIRE
+        .keys(2)
+        .arg(&claim.name)
+        .arg(counter)
+        .arg(&claim.value)
+        .arg(millis(ttl))
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
@@ -291,6 +306,30 @@ impl Backend for RedisBackend {
             return fastrand::u64(1..);
         }
         self.servers.route()
+    }
+
+    fn acquire_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        self.claim_here(claim, ttl, runtime)
+    }
+
+    fn release_here(&self, claim: &Claim, runtime: &Handle) -> Option<UnderWay<Released>> {
+        self.end_here(claim, runtime)
+    }
+
+    fn release_after<'a>(
+        &'a self,
+        route: u64,
+        claim: &'a Claim,
+        within: Duration,
+    ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
+        if route == self.route() {
+            return Some(self.release(claim, Leave::Nothing, within));
+        }
+        self.end_after(route, claim, within)
+    }
+
+    fn no_answer(&self, route: u64) {
+        self.give_up(route);
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
