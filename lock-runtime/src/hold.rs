@@ -19,6 +19,12 @@ use crate::{Fence, Key, LostReason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HoldId(u64);
 
+/// A number that nothing else in this process has.
+pub(crate) fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
@@ -33,6 +39,8 @@ pub(crate) struct Hold {
     pub(crate) granted: Moment,
     /// An acquire of this claim may still arrive, even after the release.
     pub(crate) doubtful: bool,
+    /// To whom it may be handed over at its end.
+    pub(crate) hand_over: HandOver,
     /// The lease is valid before this moment, in nanoseconds. Moved by confirmed renewals only.
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
@@ -62,12 +70,34 @@ pub(crate) struct Grant {
     pub(crate) key: Key,
     pub(crate) claim: Claim,
     pub(crate) fence: Fence,
-    /// The lock clock before the request was sent that succeeded.
-    pub(crate) sent: Moment,
-    /// And after its answer.
+    /// The lease is valid before this moment.
+    pub(crate) deadline: Moment,
+    pub(crate) next_renewal: Moment,
+    /// When it was known.
     pub(crate) granted: Moment,
     /// An earlier request of this claim was not answered: it may still arrive.
     pub(crate) doubtful: bool,
+    pub(crate) hand_over: HandOver,
+}
+
+/// How far a lease may be handed on inside the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    /// The holds that one grant of the backend leads to have the same number.
+    pub(crate) chain: u64,
+    /// How many more of them there may be: each takes the next of the fences that were reserved.
+    pub(crate) left: u64,
+    /// Not from this moment on: others wait elsewhere.
+    pub(crate) until: Moment,
+}
+
+impl HandOver {
+    /// It goes back to the backend.
+    pub(crate) const NONE: Self = Self {
+        chain: 0,
+        left: 0,
+        until: Moment::from_nanos(0),
+    };
 }
 
 /// What a hold is scheduled for.
@@ -94,20 +124,20 @@ impl Hold {
         timeline: Arc<Timeline>,
         telemetry: Telemetry,
     ) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let presence = Mutex::new(Presence {
             held: Some(shared.held.token()),
             running: Some(shared.running.token()),
         });
         Self {
-            id: HoldId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            id: HoldId(unique()),
             key: grant.key,
             claim: grant.claim,
             fence: grant.fence,
-            deadline: AtomicU64::new(deadline(grant.sent, terms.ttl).as_nanos()),
-            next_renewal: AtomicU64::new(next_renewal(grant.sent, &terms).as_nanos()),
+            deadline: AtomicU64::new(grant.deadline.as_nanos()),
+            next_renewal: AtomicU64::new(grant.next_renewal.as_nanos()),
             granted: grant.granted,
             doubtful: grant.doubtful,
+            hand_over: grant.hand_over,
             terms,
             shared,
             timeline,
@@ -304,7 +334,12 @@ impl Hold {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn deadline(&self) -> Moment {
+    /// The next renewal that is planned; `NEVER` while one is under way.
+    pub(crate) fn planned(&self) -> Moment {
+        Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
 
@@ -352,7 +387,7 @@ pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
 }
 
 /// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
-fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
+pub(crate) fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
     terms.renew_every.map_or(Moment::NEVER, |period| {
         sent.plus(period.mul_f64(fastrand::f64().mul_add(-0.1, 1.0)))
     })

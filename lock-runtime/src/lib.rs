@@ -74,19 +74,23 @@
 
 mod acquire;
 mod alarms;
+mod attempts;
 mod backend;
 mod body;
 mod builder;
 mod call;
 mod clock;
+mod contender;
 mod error;
 mod fence;
 pub mod gate;
 mod guard;
+mod hand_over;
 mod hold;
 mod holder;
 mod key;
 mod lease;
+mod line;
 mod manager;
 #[cfg_attr(
     not(feature = "simulation"),

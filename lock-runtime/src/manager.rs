@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acquire;
+use crate::attempts;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::{Backend, Failure, Stored};
 use crate::clock::Clock;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) default_wait: Duration,
     /// Spans and events have a hash for the key.
     pub(crate) redact_keys: bool,
+    /// Leases are handed on inside the process.
+    pub(crate) hand_over: bool,
     #[cfg(feature = "queue")]
     pub(crate) queue: crate::queue::Settings,
     /// Found with the first call that is stored, or the first look at them.
@@ -202,7 +205,7 @@ impl LockManager {
             Some(_) => return Err(LockError::Reentered { key }),
             None => {}
         }
-        let claim = acquire::claim(shared, name);
+        let claim = attempts::claim(shared, name);
         acquire::acquire(shared, key, claim, terms).await
     }
 
@@ -239,6 +242,7 @@ impl Shared {
     ) -> Self {
         Self {
             redact_keys,
+            hand_over: true,
             #[cfg(feature = "queue")]
             queue: crate::queue::Settings::default(),
             #[cfg(feature = "queue")]

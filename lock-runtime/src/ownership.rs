@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::hand_over;
 use crate::hold::{Hold, State};
 use crate::release::{self, ReleaseEnd};
 
@@ -55,7 +56,11 @@ impl Hold {
             State::Held | State::Ended => None,
         };
         self.telemetry.ended(&self.key, self.held_for(), lost);
-        let ending = release::start(Arc::clone(self), lost);
+        let ending = if hand_over::pass_on(self, lost) {
+            Ending::Over(ReleaseEnd::Released)
+        } else {
+            release::start(Arc::clone(self), lost)
+        };
         self.release_begun();
         Some(ending)
     }

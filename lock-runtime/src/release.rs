@@ -248,6 +248,7 @@ fn clear_up_late_acquires(hold: &Hold) {
             hold.claim.clone(),
             hold.terms.ttl,
             Behind::Lost,
+            false,
         );
     }
 }
@@ -262,21 +263,35 @@ pub(crate) enum Behind {
 }
 
 /// Clears up after an acquire whose outcome nobody waits for, or nobody knows: deletes the claim's key if it came to
-/// hold the lock.
-pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, behind: Behind) {
+/// hold the lock. `in_line`: and gives up its place.
+pub(crate) fn clear_up(
+    shared: &Arc<Shared>,
+    timeline: &Arc<Timeline>,
+    claim: Claim,
+    ttl: Duration,
+    behind: Behind,
+    in_line: bool,
+) {
     let over = timeline.clock.now().plus(ttl);
-    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, behind);
+    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, behind, in_line);
     shared.releases.spawn_on(work, timeline.runtime());
 }
 
-async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, behind: Behind) {
+async fn clear(
+    shared: Arc<Shared>,
+    timeline: Arc<Timeline>,
+    claim: Claim,
+    mut over: Moment,
+    mut behind: Behind,
+    in_line: bool,
+) {
     let backend = &shared.backend;
-    let mut behind = behind;
     let mut answered = false;
     for wait in pauses() {
         // Before the request: what arrives before the shutdown's last call is cleared up after it.
         let last = shared.last_call.is_cancelled();
         let after = match behind {
+            Behind::Route(route) if in_line && route == backend.route() => Some(backend.give_up_turn(&claim, PATIENCE)),
             Behind::Route(route) => backend.release_after(route, &claim, PATIENCE),
             Behind::Lost => None,
         };
@@ -286,6 +301,7 @@ async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut o
         }
         let answer = match after {
             Some(answer) => answer.await,
+            None if in_line => backend.give_up_turn(&claim, PATIENCE).await,
             None => backend.release(&claim, Leave::Nothing, PATIENCE).await,
         };
         if backend.is_quorum() {

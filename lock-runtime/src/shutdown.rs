@@ -20,6 +20,9 @@ const LAST_CALL: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
     shared.closing.cancel();
+    for timeline in shared.timelines() {
+        timeline.lines.close();
+    }
     for tracker in [&shared.held, &shared.running, &shared.releases] {
         tracker.close();
     }

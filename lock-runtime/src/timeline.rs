@@ -13,6 +13,7 @@ use crate::alarms::{Alarms, Elapsed};
 use crate::backend::Backend;
 use crate::clock::{Clock, Moment};
 use crate::hold::Hold;
+use crate::line::Lines;
 use crate::renewal;
 use crate::schedule::Schedule;
 use crate::thread::LockThread;
@@ -23,6 +24,8 @@ pub(crate) struct Timeline {
     runtime: Handle,
     schedule: Arc<Schedule>,
     alarms: Arc<Alarms>,
+    /// Who waits for which lock.
+    pub(crate) lines: Lines,
     backend: Arc<dyn Backend>,
     /// `None` on a runtime that is not ours.
     thread: Option<LockThread>,
@@ -41,6 +44,7 @@ impl Timeline {
             runtime,
             schedule: Arc::default(),
             alarms: Arc::default(),
+            lines: Lines::default(),
             backend,
             thread: Some(thread),
         })
@@ -53,6 +57,7 @@ impl Timeline {
             runtime,
             schedule: Arc::default(),
             alarms: Arc::default(),
+            lines: Lines::default(),
             backend,
             thread: None,
         }

@@ -183,6 +183,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
         self.acquire(claim, turn.ttl, within)
     }
 
+    /// Whether a claim that waits has a place there, to be [given up](Self::give_up_turn).
+    fn keeps_places(&self) -> bool {
+        false
+    }
+
     /// Whether [`acquire_in_turn`](Self::acquire_in_turn) gives as many fences as it is asked for.
     fn reserves_fences(&self) -> bool {
         false

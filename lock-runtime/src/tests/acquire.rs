@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::backend::Leave;
+use crate::Fence;
+use crate::backend::{Acquired, Leave};
 use crate::scripted::{self, AT_ONCE, Asked, Scripted, failed, ms, unknown, unsent};
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec};
 
@@ -112,7 +113,7 @@ async fn a_wait_ends_on_time() {
 
 #[tokio::test(start_paused = true)]
 async fn in_this_process_one_try_is_all_where_nobody_waits() {
-    for (spec, tries) in [(Spec::fail(), vec![0]), (waiting(ms(100)), vec![0, 0, 100])] {
+    for (spec, tries) in [(Spec::fail(), vec![0]), (waiting(ms(100)), vec![0, 100])] {
         let busy = (0..9).map(|_| (AT_ONCE, Ok(BUSY)));
         let (outcome, _, sent) = called(Scripted::default().with_local().acquires(busy), &spec).await;
         assert!(outcome.unwrap_err().is_conflict());
@@ -129,15 +130,6 @@ async fn an_attempt_that_panics_is_no_refusal_unless_there_is_a_shutdown() {
     backend.panics.store(1, Ordering::Relaxed);
     let error = closed_in_between(&shared).await.map(drop).unwrap_err();
     assert!(matches!(error, LockError::ShutDown { .. }), "{error:?}");
-}
-
-#[test]
-fn pauses_are_anywhere_between_the_bounds() {
-    let (shortest, bound) = (ms(10), ms(30));
-    let pauses: Vec<_> = (0..1_000).map(|_| jittered(shortest, bound)).collect();
-    assert!(pauses.iter().all(|pause| (shortest..=bound).contains(pause)));
-    assert!(pauses.iter().any(|pause| *pause < ms(15)) && pauses.iter().any(|pause| *pause > ms(25)));
-    assert_eq!(jittered(bound, shortest), bound);
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,8 +39,10 @@ fn hold(spec: &Spec) -> Hold {
         key,
         claim,
         fence: Fence::from(1),
-        sent: now,
+        deadline: deadline(now, terms.ttl),
+        next_renewal: next_renewal(now, &terms),
         granted: now,
+        hand_over: HandOver::NONE,
         doubtful: false,
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));

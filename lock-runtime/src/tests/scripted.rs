@@ -171,8 +171,10 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
         key,
         claim: claim("token"),
         fence: Fence::from(1),
-        sent: now,
+        deadline: crate::hold::deadline(now, terms.ttl),
+        next_renewal: crate::hold::next_renewal(now, &terms),
         granted: now,
+        hand_over: crate::hold::HandOver::NONE,
         doubtful,
     };
     let telemetry = Telemetry::here(false);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use self::store::{Store, Waiter};
-use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
+use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, Wakeup};
 use crate::clock::Clock;
 
 /// One store of locks. Everything completes at once.
@@ -58,7 +58,21 @@ impl Backend for MemoryBackend {
         ttl: Duration,
         _within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        ready(Ok(self.store.acquire(claim, ttl, Clock::here().now())))
+        ready(Ok(self.store.acquire(claim, ttl, 1, Clock::here().now())))
+    }
+
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        _within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        let acquired = self.store.acquire(claim, turn.ttl, turn.fences, Clock::here().now());
+        ready(Ok(acquired))
+    }
+
+    fn reserves_fences(&self) -> bool {
+        true
     }
 
     fn renew<'a>(

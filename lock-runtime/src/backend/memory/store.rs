@@ -65,7 +65,8 @@ impl Store {
         }
     }
 
-    pub(super) fn acquire(&self, claim: &Claim, ttl: Duration, now: Moment) -> Acquired {
+    /// With so many fences in a row, the first of which is the answer's.
+    pub(super) fn acquire(&self, claim: &Claim, ttl: Duration, fences: u64, now: Moment) -> Acquired {
         let mut tables = self.tables();
         if let Some(entry) = tables.alive(&claim.name, now)
             && entry.value != claim.value
@@ -73,7 +74,7 @@ impl Store {
             return Acquired::Busy(Some(entry.expires.since(now)));
         }
         tables.sweep(now);
-        let fence = tables.next_fence();
+        let fence = tables.next_fence(fences);
         let entry = Entry {
             value: claim.value.clone(),
             expires: now.plus(ttl),
@@ -154,11 +155,12 @@ impl Tables {
     }
 
     /// By the same rule as on a server: the larger of the last plus one and the time in microseconds.
-    fn next_fence(&mut self) -> Fence {
+    fn next_fence(&mut self, count: u64) -> Fence {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(time.as_micros()).unwrap_or_default();
-        self.last_fence = micros.max(self.last_fence + 1);
-        Fence::from(self.last_fence)
+        let first = micros.max(self.last_fence + 1);
+        self.last_fence = first + count - 1;
+        Fence::from(first)
     }
 }
 
@@ -242,11 +244,11 @@ mod tests {
     fn a_second_claim_is_busy_until_the_first_is_released() {
         let store = Store::default();
         let now = Moment::from_nanos(0);
-        assert!(matches!(store.acquire(&claim("a"), TTL, now), Acquired::Granted(_)));
-        assert_eq!(store.acquire(&claim("b"), TTL, now), Acquired::Busy(Some(TTL)));
+        assert!(matches!(store.acquire(&claim("a"), TTL, 1, now), Acquired::Granted(_)));
+        assert_eq!(store.acquire(&claim("b"), TTL, 1, now), Acquired::Busy(Some(TTL)));
         assert_eq!(store.release(&claim("b"), Leave::Nothing, now), Released::Taken);
         assert_eq!(store.release(&claim("a"), Leave::Nothing, now), Released::Done);
-        assert!(matches!(store.acquire(&claim("b"), TTL, now), Acquired::Granted(_)));
+        assert!(matches!(store.acquire(&claim("b"), TTL, 1, now), Acquired::Granted(_)));
     }
 
     #[test]
@@ -254,8 +256,8 @@ mod tests {
         let store = Store::default();
         let now = Moment::from_nanos(0);
         let (Acquired::Granted(first), Acquired::Granted(second)) = (
-            store.acquire(&claim("a"), TTL, now),
-            store.acquire(&claim("a"), TTL, now),
+            store.acquire(&claim("a"), TTL, 1, now),
+            store.acquire(&claim("a"), TTL, 1, now),
         ) else {
             panic!("both must be granted");
         };
@@ -266,7 +268,7 @@ mod tests {
     fn a_renewal_never_creates_a_key() {
         let store = Store::default();
         let now = Moment::from_nanos(0);
-        store.acquire(&claim("a"), TTL, now);
+        store.acquire(&claim("a"), TTL, 1, now);
         assert_eq!(store.renew(&claim("a"), TTL, now.plus(TTL)), Renewed::Missing);
         assert_eq!(store.inspect("k", now.plus(TTL)), None);
     }
@@ -279,7 +281,7 @@ mod tests {
                 name: number.to_string(),
                 value: "a".to_owned(),
             };
-            store.acquire(&claim, TTL, Moment::from_nanos(number * 1_000_000_000));
+            store.acquire(&claim, TTL, 1, Moment::from_nanos(number * 1_000_000_000));
         }
         assert!(store.tables().held.len() <= 64);
     }

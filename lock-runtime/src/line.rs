@@ -1,0 +1,409 @@
+//! Who waits in this process: for each lock one line, first come, first served.
+//!
+//! Of all who stand in a line only one asks the backend: the [contender](crate::contender), in its own name. What that is
+//! granted goes to the first in line. A lease may then be [handed over](crate::hand_over) to those behind; they are
+//! promised it, and the contender asks for those who come after them.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::alarms::Elapsed;
+use crate::clock::Moment;
+use crate::contender;
+use crate::hold::{Grant, Hold};
+use crate::manager::Shared;
+use crate::ownership::Ownership;
+use crate::telemetry::Telemetry;
+use crate::terms::Terms;
+use crate::timeline::Timeline;
+use crate::{Key, LockError, LostReason};
+
+/// How much longer than its wait a caller waits for an answer of the backend; the contract allows 1 s.
+pub(crate) const GRACE: Duration = Duration::from_millis(700);
+
+/// The lines of one timeline.
+#[derive(Default)]
+pub(crate) struct Lines {
+    /// A std mutex, held for a few operations on maps and queues; nothing is woken or dropped under it.
+    by_name: Mutex<HashMap<String, Line>>,
+    /// How many wait in all of them: where nobody does, nobody needs the mutex.
+    waiting: AtomicUsize,
+    /// No more waiting.
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Line {
+    waiters: VecDeque<Arc<Waiter>>,
+    /// The chain of holds that is going on, and how many at the front it is promised to.
+    chain: u64,
+    promised: usize,
+    /// Who asks the backend: told when there is something new for it.
+    contender: Option<Arc<Notify>>,
+}
+
+/// One caller in line.
+pub(crate) struct Waiter {
+    pub(crate) key: Key,
+    pub(crate) terms: Terms,
+    telemetry: Telemetry,
+    /// When its wait began.
+    started: Moment,
+    /// Its wait is over; it only stays for the answer to one more question.
+    overdue: AtomicBool,
+    /// A std mutex, held for a look.
+    cell: Mutex<Cell>,
+}
+
+enum Cell {
+    Waiting(Option<Waker>),
+    Given(Result<Arc<Ownership>, LockError>),
+    /// It has what it was given, or has given up.
+    Gone,
+}
+
+impl Lines {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits for `name`: then nobody tries before them.
+    pub(crate) fn is_waited_for(&self, name: &str) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0 && self.lines().get(name).is_some_and(|line| !line.waiters.is_empty())
+    }
+
+    /// The first of those whom `chain` is promised to, if it suits; it leaves the line.
+    pub(crate) fn next_of(&self, name: &str, chain: u64, suits: impl Fn(&Waiter) -> bool) -> Option<Arc<Waiter>> {
+        let mut lines = self.lines();
+        let line = lines
+            .get_mut(name)
+            .filter(|line| line.chain == chain && line.promised > 0)?;
+        line.waiters.front().filter(|waiter| suits(waiter))?;
+        line.promised -= 1;
+        let waiter = line.waiters.pop_front();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        forget_empty(&mut lines, name);
+        waiter
+    }
+
+    /// `chain` is over: nobody is promised anything any more.
+    pub(crate) fn end_of(&self, name: &str, chain: u64, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
+        let mut lines = self.lines();
+        if let Some(line) = lines.get_mut(name).filter(|line| line.chain == chain) {
+            line.promised = 0;
+            let starts = line.contended();
+            drop(lines);
+            start(starts, name, shared, timeline);
+        }
+    }
+
+    /// The one whom the contender asks for, and how many wait from there on; `None`: for nobody. Then the contender ends.
+    pub(crate) fn contended_for(&self, name: &str, contender: &Arc<Notify>) -> Option<(Arc<Waiter>, u64)> {
+        let mut lines = self.lines();
+        let line = lines.get_mut(name)?;
+        if let Some(waiter) = line.waiters.get(line.promised) {
+            let count = line.waiters.len() - line.promised;
+            return Some((Arc::clone(waiter), u64::try_from(count).unwrap_or(u64::MAX)));
+        }
+        if line
+            .contender
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, contender))
+        {
+            line.contender = None;
+        }
+        forget_empty(&mut lines, name);
+        None
+    }
+
+    /// Who is to get what the contender was granted.
+    pub(crate) fn first(&self, name: &str) -> Option<Arc<Waiter>> {
+        self.lines().get(name).and_then(|line| line.waiters.front().cloned())
+    }
+
+    /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, at most `most`. How many.
+    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: u64, most: u64) -> Option<u64> {
+        let mut lines = self.lines();
+        let line = lines.get_mut(name)?;
+        line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
+        line.waiters.pop_front();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        line.chain = chain;
+        line.promised = line.waiters.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        let promised = u64::try_from(line.promised).unwrap_or(most);
+        forget_empty(&mut lines, name);
+        Some(promised)
+    }
+
+    /// Refuses those for whom `which` gives an error, of all that nothing is promised to.
+    pub(crate) fn refuse(&self, name: &str, which: impl Fn(&Waiter) -> Option<LockError>) {
+        let mut refused = Vec::new();
+        let mut lines = self.lines();
+        if let Some(line) = lines.get_mut(name) {
+            let promised = line.promised;
+            let mut place = 0;
+            line.waiters.retain(|waiter| {
+                place += 1;
+                let error = if place > promised { which(waiter) } else { None };
+                let stays = error.is_none();
+                refused.extend(error.map(|error| (Arc::clone(waiter), error)));
+                stays
+            });
+        }
+        self.waiting.fetch_sub(refused.len(), Ordering::AcqRel);
+        forget_empty(&mut lines, name);
+        drop(lines);
+        for (waiter, error) in refused {
+            waiter.tell(Err(error));
+        }
+    }
+
+    /// The contender of `name` is gone. Whether it had not ended before.
+    pub(crate) fn uncontended(&self, name: &str, contender: &Arc<Notify>) -> bool {
+        let mut lines = self.lines();
+        let was = lines
+            .get_mut(name)
+            .and_then(|line| line.contender.take_if(|present| Arc::ptr_eq(present, contender)));
+        forget_empty(&mut lines, name);
+        drop(lines);
+        was.is_some()
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let lines = std::mem::take(&mut *self.lines());
+        for line in lines.into_values() {
+            self.waiting.fetch_sub(line.waiters.len(), Ordering::AcqRel);
+            for waiter in line.waiters {
+                waiter.tell(Err(waiter.shut_down()));
+            }
+            if let Some(contender) = line.contender {
+                contender.notify_one();
+            }
+        }
+    }
+}
+
+impl Line {
+    /// Whether a contender is to be started: notes it.
+    fn contended(&mut self) -> Option<Arc<Notify>> {
+        if self.contender.is_some() || self.waiters.len() <= self.promised {
+            return None;
+        }
+        let contender = Arc::new(Notify::new());
+        self.contender = Some(Arc::clone(&contender));
+        Some(contender)
+    }
+}
+
+fn forget_empty(lines: &mut HashMap<String, Line>, name: &str) {
+    if lines
+        .get(name)
+        .is_some_and(|line| line.waiters.is_empty() && line.contender.is_none())
+    {
+        lines.remove(name);
+    }
+}
+
+fn start(contender: Option<Arc<Notify>>, name: &str, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
+    if let Some(contender) = contender {
+        let work = contender::contend(Arc::clone(shared), Arc::clone(timeline), name.to_owned(), contender);
+        timeline.spawn(work);
+    }
+}
+
+impl Waiter {
+    pub(crate) fn new(key: Key, terms: Terms, telemetry: Telemetry, started: Moment) -> Self {
+        Self {
+            key,
+            terms,
+            telemetry,
+            started,
+            overdue: AtomicBool::new(false),
+            cell: Mutex::new(Cell::Waiting(None)),
+        }
+    }
+
+    fn cell(&self) -> MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Acquire)
+    }
+
+    /// Its wait was in vain.
+    pub(crate) fn conflict(&self, now: Moment) -> LockError {
+        LockError::Conflict {
+            key: self.key.clone(),
+            waited: now.since(self.started),
+        }
+    }
+
+    pub(crate) fn shut_down(&self) -> LockError {
+        LockError::ShutDown {
+            key: Some(self.key.clone()),
+        }
+    }
+
+    /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
+    pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
+        let waited = grant.granted.since(self.started);
+        let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
+        let hold = Arc::new(Hold::new(
+            grant,
+            self.terms,
+            Arc::clone(&shared),
+            Arc::clone(&timeline),
+            telemetry,
+        ));
+        let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
+        timeline.watch(Arc::clone(&hold));
+        // A shutdown that began before the hold could be seen has not told it.
+        if shared.closing.is_cancelled() {
+            hold.lose(LostReason::Shutdown);
+            return self.tell(Err(self.shut_down()));
+        }
+        self.tell(Ok(ownership));
+    }
+
+    fn tell(&self, outcome: Result<Arc<Ownership>, LockError>) {
+        let mut cell = self.cell();
+        let waker = match &mut *cell {
+            Cell::Waiting(waker) => {
+                let waker = waker.take();
+                *cell = Cell::Given(outcome);
+                waker
+            }
+            Cell::Given(_) | Cell::Gone => {
+                drop(cell);
+                // Nobody wants it: it ends here, and goes on to the next.
+                return drop(outcome);
+            }
+        };
+        drop(cell);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Waits in line for `name`, behind those who are there, for what is left of its wait.
+///
+/// Cancel safe: who gives up leaves the line, and what it was given in the meantime goes on to the next.
+pub(crate) async fn wait(
+    shared: &Arc<Shared>,
+    timeline: &Arc<Timeline>,
+    name: String,
+    waiter: Waiter,
+) -> Result<Arc<Ownership>, LockError> {
+    let over = waiter.started.plus(waiter.terms.wait.unwrap_or_default());
+    let place = Place::join(shared, timeline, name, waiter);
+    if let Ok(outcome) = timeline.within(over, place.outcome()).await {
+        return outcome;
+    }
+    let waiter = &place.waiter;
+    if shared.closing.is_cancelled() {
+        return Err(waiter.shut_down());
+    }
+    if !place.asks_once_more() {
+        // Somebody here holds the lock, or will be handed it.
+        return Err(waiter.conflict(timeline.clock.now()));
+    }
+    match timeline.within(over.plus(GRACE), place.outcome()).await {
+        Ok(outcome) => outcome,
+        Err(Elapsed) => Err(contender::no_answer(&waiter.key)),
+    }
+}
+
+/// A place in line. Dropped, it is given up.
+struct Place<'a> {
+    timeline: &'a Arc<Timeline>,
+    name: String,
+    waiter: Arc<Waiter>,
+}
+
+impl<'a> Place<'a> {
+    fn join(shared: &Arc<Shared>, timeline: &'a Arc<Timeline>, name: String, waiter: Waiter) -> Self {
+        let waiter = Arc::new(waiter);
+        let mut lines = timeline.lines.lines();
+        if timeline.lines.closed.load(Ordering::Acquire) {
+            drop(lines);
+            waiter.tell(Err(waiter.shut_down()));
+        } else {
+            let line = lines.entry(name.clone()).or_default();
+            line.waiters.push_back(Arc::clone(&waiter));
+            timeline.lines.waiting.fetch_add(1, Ordering::AcqRel);
+            let starts = line.contended();
+            drop(lines);
+            start(starts, &name, shared, timeline);
+        }
+        Self { timeline, name, waiter }
+    }
+
+    async fn outcome(&self) -> Result<Arc<Ownership>, LockError> {
+        poll_fn(|context| {
+            let mut cell = self.waiter.cell();
+            match std::mem::replace(&mut *cell, Cell::Gone) {
+                Cell::Given(outcome) => return Poll::Ready(outcome),
+                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => *cell = Cell::Waiting(Some(waker)),
+                Cell::Waiting(_) => *cell = Cell::Waiting(Some(context.waker().clone())),
+                // Polled after it was ready, which `.await` never does.
+                Cell::Gone => {}
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The wait is over. Whether somebody asks the backend for us, and so does once more.
+    fn asks_once_more(&self) -> bool {
+        let lines = self.timeline.lines.lines();
+        let Some(line) = lines.get(&self.name) else {
+            return false;
+        };
+        let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
+        match (place, &line.contender) {
+            (Some(place), Some(contender)) if place >= line.promised => {
+                self.waiter.overdue.store(true, Ordering::Release);
+                contender.notify_one();
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let was = std::mem::replace(&mut *self.waiter.cell(), Cell::Gone);
+        if let Cell::Waiting(_) = was {
+            let mut lines = self.timeline.lines.lines();
+            if let Some(line) = lines.get_mut(&self.name)
+                && let Some(place) = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
+            {
+                line.waiters.remove(place);
+                self.timeline.lines.waiting.fetch_sub(1, Ordering::AcqRel);
+                if place < line.promised {
+                    line.promised -= 1;
+                }
+                if let Some(contender) = &line.contender
+                    && line.waiters.len() <= line.promised
+                {
+                    // There is nobody left to ask for.
+                    contender.notify_one();
+                }
+                forget_empty(&mut lines, &self.name);
+            }
+        }
+        // What it was given ends here, outside of the mutexes.
+        drop(was);
+    }
+}
