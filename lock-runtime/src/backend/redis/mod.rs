@@ -10,11 +10,13 @@ mod connection;
 mod door;
 mod failure;
 mod info;
+mod line;
 mod node;
 mod place;
 #[cfg(feature = "queue")]
 mod queue;
 mod script;
+mod seats;
 mod sentinel;
 mod servers;
 mod slot;
@@ -28,14 +30,19 @@ use std::time::Duration;
 use ::url::Url;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use self::cluster::Cluster;
+use self::line::GRANTED;
 use self::node::{Confirmation, Node};
-use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
+use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall, VOTE};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
-use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
+use super::{
+    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Stored, Turn,
+    Wakeup,
+};
 use crate::url::Settings;
 use crate::{Fence, LockError};
 
@@ -66,6 +73,8 @@ pub(crate) struct RedisBackend {
     wakeups: Arc<Wakeups>,
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
+    /// The channel on which this manager's claims are told that they have the lock. Its own, so that nobody else is.
+    granted: String,
     /// So many replicas must have a lease before it counts.
     min_replicas: usize,
 }
@@ -108,6 +117,7 @@ impl RedisBackend {
             wakeups: Arc::new(Wakeups::new(cluster.any_node())),
             servers: Arc::new(Servers::Cluster(cluster)),
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
         })
     }
@@ -118,13 +128,14 @@ impl RedisBackend {
             wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
         }
     }
 
     /// What this server says to a claim, as one of several independent ones: it keeps the longest ttl in mind.
     pub(super) async fn vote(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Vote, Failure> {
-        let call = ACQUIRE
+        let call = VOTE
             .keys(3)
             .arg(&claim.name)
             .arg(FENCE_COUNTER)
@@ -158,7 +169,7 @@ impl RedisBackend {
         answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
     }
 
-    async fn claim(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
+    async fn claim(&self, claim: &Claim, ttl: Duration, fences: u64, within: Duration) -> Result<Acquired, Failure> {
         let confirmation = (self.min_replicas > 0).then(|| Confirmation {
             replicas: self.min_replicas,
             undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
@@ -169,7 +180,8 @@ impl RedisBackend {
             .arg(&claim.name)
             .arg(&*counter)
             .arg(&claim.value)
-            .arg(millis(ttl));
+            .arg(millis(ttl))
+            .arg(fences);
         let started = tokio::time::Instant::now();
         let reply = match self
             .servers
@@ -180,18 +192,22 @@ impl RedisBackend {
             // The slot is on its way to another node, and the lock and the counter are on different ones: first the
             // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
             None => {
-                let call = ACQUIRE.keys(1).arg(&claim.name).arg(&claim.value).arg(millis(ttl));
+                let call = ACQUIRE
+                    .keys(1)
+                    .arg(&claim.name)
+                    .arg(&claim.value)
+                    .arg(millis(ttl))
+                    .arg(fences);
                 let within = within.saturating_sub(started.elapsed());
                 self.servers
                     .run(&claim.name, &call, confirmation.as_ref(), within)
                     .await?
             }
         };
-        match answer::vote(&reply)? {
-            Vote::Granted(fence) => Ok(Acquired::Granted(fence)),
-            Vote::Busy { remaining, .. } => Ok(Acquired::Busy(remaining)),
-            Vote::WithoutFence => {
-                let call = FENCE.keys(1).arg(&*counter);
+        match answer::acquired(&reply)? {
+            Some(acquired) => Ok(acquired),
+            None => {
+                let call = FENCE.keys(1).arg(&*counter).arg(fences);
                 let within = within.saturating_sub(started.elapsed());
                 let fence = self
                     .servers
@@ -199,7 +215,7 @@ impl RedisBackend {
                     .await
                     .map_err(|failure| Failure {
                         // The lock is taken already.
-                        applied: super::Applied::Unknown,
+                        applied: Applied::Unknown,
                         ..failure
                     })?;
                 Ok(Acquired::Granted(answer::fence(&fence)?))
@@ -209,16 +225,24 @@ impl RedisBackend {
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
-    let rest = match leave {
-        Leave::Nothing => 0,
-        // Upwards: the lock stays taken at least so long.
-        Leave::TakenFor(rest) => millis(rest) + 1,
-    };
     let channel = match wake {
         Wake::Waiters => channel(name),
         Wake::Nobody => String::new(),
     };
-    RELEASE.keys(1).arg(name).arg(value).arg(rest).arg(channel)
+    RELEASE.keys(1).arg(name).arg(value).arg(rest(leave)).arg(channel)
+}
+
+/// For how many milliseconds the lock stays taken.
+fn rest(leave: Leave) -> u64 {
+    match leave {
+        Leave::Nothing => 0,
+        // Upwards: the lock stays taken at least so long.
+        Leave::TakenFor(rest) => millis(rest) + 1,
+    }
+}
+
+fn granted_channel() -> String {
+    format!("{GRANTED}{}", Uuid::new_v4())
 }
 
 fn channel(name: &str) -> String {
@@ -241,7 +265,20 @@ impl Backend for RedisBackend {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        Box::pin(self.claim(claim, ttl, within))
+        Box::pin(self.claim(claim, ttl, 1, within))
+    }
+
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        Box::pin(self.claim_in_turn(claim, turn, within))
+    }
+
+    fn reserves_fences(&self) -> bool {
+        true
     }
 
     fn renew<'a>(
@@ -259,7 +296,8 @@ impl Backend for RedisBackend {
         leave: Leave,
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        Box::pin(self.end(claim, leave, Wake::Waiters, within))
+        // And its place in the line, so that giving up a turn is the same.
+        Box::pin(self.end_in_turn(&claim.name, claim.value.as_bytes(), leave, within))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
@@ -279,9 +317,18 @@ impl Backend for RedisBackend {
             let Some(value) = answer::raw_value(&holder)? else {
                 return Ok(false);
             };
-            let call = release(name, value, Leave::Nothing, Wake::Waiters);
+            let end = || self.end_in_turn(name, value, Leave::Nothing, within / 4);
+            let mut ended = end().await;
+            if let Err(Failure {
+                kind: FailureKind::Transient,
+                applied: Applied::NotSent | Applied::Unknown,
+                ..
+            }) = ended
+            {
+                ended = end().await;
+            }
             // Done, gone in the meantime, or released and taken again: that hold is over.
-            answer::released(&self.servers.run_twice(name, &call, within / 2).await?).map(|_| true)
+            ended.map(|_| true)
         })
     }
 
@@ -305,6 +352,14 @@ impl Backend for RedisBackend {
     #[cfg(feature = "queue")]
     fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
+    }
+
+    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+        if self.has_line() {
+            Wakeups::stand(&self.wakeups, &self.granted, &claim.value, runtime)
+        } else {
+            self.wakeup(&claim.name, runtime)
+        }
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

@@ -1,0 +1,17 @@
+-- The end of a release where somebody stands in line.
+if ARGV[2] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  -- The first one goes by the time that it was told last.
+  local _, _, channel = living(first)
+  if channel then
+    redis.pcall('PUBLISH', channel, '0 ' .. first)
+  end
+  redis.pcall('PUBLISH', ARGV[3], '')
+  return 1
+end
+leave_line(ARGV[1])
+if not grant() then
+  redis.call('DEL', KEYS[1])
+  redis.pcall('PUBLISH', ARGV[3], '')
+end
+return 1
