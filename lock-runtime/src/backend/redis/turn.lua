@@ -7,42 +7,47 @@ local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'table' then
   return held
 end
-if not held then
-  held = grant(me)
+local is_free, is_in_line = not held, false
+if redis.pcall('PTTL', KEYS[3]) ~= -2 then
+  if is_free then
+    held = grant()
+  end
+  is_in_line = held ~= me or not is_free
 end
 if not held or held == me then
   -- Its own from an earlier call or by a release, perhaps for its first lease only: PEXPIRE, which works when the server
   -- is out of memory.
   local done
-  if held then
-    done = redis.pcall('PEXPIRE', KEYS[1], ttl)
-  else
+  if is_free then
     done = redis.pcall('SET', KEYS[1], me, 'PX', ttl)
+  else
+    done = redis.pcall('PEXPIRE', KEYS[1], ttl)
   end
   if type(done) == 'table' and done.err then
     return done
   end
   local fence, refused = fences(ARGV[3])
   if refused then
-    if not held then
+    if is_free then
       redis.call('DEL', KEYS[1])
     end
     return refused
   end
-  leave_line(me)
+  if is_in_line then
+    redis.pcall('ZREM', KEYS[3], me)
+    redis.pcall('HDEL', KEYS[4], me)
+  end
   return fence
 end
-local place = string.format('%.0f', now + ARGV[5]) .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[6]
+local place = now + ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[6]
 local stands = redis.pcall('ZADD', KEYS[3], 'NX', micros, me)
 if type(stands) ~= 'table' then
   if type(redis.pcall('HSET', KEYS[4], me, place)) == 'table' then
     redis.pcall('ZREM', KEYS[3], me)
-  else
-    for i = 3, 4 do
-      if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[5]) then
-        redis.call('PEXPIRE', KEYS[i], ARGV[5])
-      end
-    end
+  elseif redis.call('PTTL', KEYS[4]) < tonumber(ARGV[5]) then
+    -- Both have the same time, and twice as much as is needed, so that it need not be set again by each question.
+    redis.call('PEXPIRE', KEYS[3], 2 * ARGV[5])
+    redis.call('PEXPIRE', KEYS[4], 2 * ARGV[5])
   end
 end
 return {0, redis.call('PTTL', KEYS[1]), held}
