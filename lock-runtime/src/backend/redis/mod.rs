@@ -18,6 +18,9 @@ mod queue;
 mod script;
 mod seats;
 mod sentinel;
+#[cfg(test)]
+#[path = "tests/server.rs"]
+mod server;
 mod servers;
 mod slot;
 mod standing;
@@ -40,8 +43,7 @@ use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
 use super::{
-    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Stored, Turn,
-    Wakeup,
+    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, Wakeup,
 };
 use crate::url::Settings;
 use crate::{Fence, LockError};
@@ -308,28 +310,7 @@ impl Backend for RedisBackend {
     }
 
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(async move {
-            // First who holds it, then that hold only: the deletion may be sent twice, and must not hit the next one.
-            let holder = self
-                .servers
-                .run_twice(name, &INSPECT.keys(1).arg(name), within / 2)
-                .await?;
-            let Some(value) = answer::raw_value(&holder)? else {
-                return Ok(false);
-            };
-            let end = || self.end_in_turn(name, value, Leave::Nothing, within / 4);
-            let mut ended = end().await;
-            if let Err(Failure {
-                kind: FailureKind::Transient,
-                applied: Applied::NotSent | Applied::Unknown,
-                ..
-            }) = ended
-            {
-                ended = end().await;
-            }
-            // Done, gone in the meantime, or released and taken again: that hold is over.
-            ended.map(|_| true)
-        })
+        Box::pin(self.end_whoever_holds(name, within))
     }
 
     fn route(&self) -> u64 {

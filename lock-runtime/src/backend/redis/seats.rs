@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::super::Woken;
+use super::super::{BoxFuture, Wakeup, Woken};
+use super::wakeups::Waiter;
 use crate::Fence;
 
 /// By the claim's value.
@@ -56,6 +57,47 @@ impl Seat {
     pub(super) fn hear(&self) -> Woken {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
         granted.map_or(Woken::Look, Woken::Granted)
+    }
+}
+
+/// A claim that stands in line.
+pub(super) struct InLine {
+    claim: String,
+    seat: Arc<Seat>,
+    waiter: Waiter,
+}
+
+impl InLine {
+    pub(super) fn new(claim: &str, seat: Arc<Seat>, waiter: Waiter) -> Self {
+        Self {
+            claim: claim.to_owned(),
+            seat,
+            waiter,
+        }
+    }
+}
+
+impl Wakeup for InLine {
+    fn armed(&mut self) -> BoxFuture<'_, ()> {
+        self.waiter.armed()
+    }
+
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+        Box::pin(async {
+            // A subscription that broke, or is there again, is a wake-up too: a word in between was not heard.
+            tokio::select! {
+                biased;
+                () = self.seat.told() => {}
+                () = self.waiter.armed.changed() => {}
+            }
+            self.seat.hear()
+        })
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.waiter.leave_seat(&self.claim, &self.seat);
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::{BoxFuture, Failure, Wakeup, Woken};
 use super::answer::told;
 use super::failure::classify;
 use super::place::Place;
-use super::seats::{Seat, Seats};
+use super::seats::{InLine, Seat, Seats};
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -84,11 +84,8 @@ impl Wakeups {
     /// Waits for what is said to `claim` on `channel`.
     pub(super) fn stand(wakeups: &Arc<Self>, channel: &str, claim: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         let seat = wakeups.channels().seats.take(claim);
-        Box::new(InLine {
-            seat,
-            claim: claim.to_owned(),
-            waiter: Self::join(wakeups, channel.to_owned(), Rouse::Named, runtime),
-        })
+        let waiter = Self::join(wakeups, channel.to_owned(), Rouse::Named, runtime);
+        Box::new(InLine::new(claim, seat, waiter))
     }
 
     fn join(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Waiter {
@@ -314,12 +311,18 @@ async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut BTree
     true
 }
 
-/// A place among those who wait for one lock.
-struct Waiter {
+/// A place among those who wait for one lock, or who are named on one channel.
+pub(super) struct Waiter {
     wakeups: Arc<Wakeups>,
     notify: Arc<Notify>,
-    armed: Watcher,
+    pub(super) armed: Watcher,
     name: String,
+}
+
+impl Waiter {
+    pub(super) fn leave_seat(&self, claim: &str, seat: &Arc<Seat>) {
+        self.wakeups.channels().seats.leave(claim, seat);
+    }
 }
 
 impl Wakeup for Waiter {
@@ -338,37 +341,6 @@ impl Wakeup for Waiter {
             }
             Woken::Look
         })
-    }
-}
-
-/// A claim that stands in line.
-struct InLine {
-    seat: Arc<Seat>,
-    claim: String,
-    waiter: Waiter,
-}
-
-impl Wakeup for InLine {
-    fn armed(&mut self) -> BoxFuture<'_, ()> {
-        self.waiter.armed()
-    }
-
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
-        Box::pin(async {
-            // As above. What it was granted stays in its seat until it is heard.
-            tokio::select! {
-                biased;
-                () = self.seat.told() => {}
-                () = self.waiter.armed.changed() => {}
-            }
-            self.seat.hear()
-        })
-    }
-}
-
-impl Drop for InLine {
-    fn drop(&mut self) {
-        self.waiter.wakeups.channels().seats.leave(&self.claim, &self.seat);
     }
 }
 

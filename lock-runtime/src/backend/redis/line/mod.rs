@@ -7,7 +7,7 @@
 use tokio::time::Instant;
 
 use super::super::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Released, Turn};
-use super::script::{RELEASE, ScriptCall, TURN};
+use super::script::{INSPECT, RELEASE, ScriptCall, TURN};
 use super::servers::Servers;
 use super::slot::{slot, tag_of};
 use super::{Duration, RedisBackend, Wake, answer, channel, millis, release, rest};
@@ -72,6 +72,25 @@ impl RedisBackend {
         let call = release(name, value, leave, Wake::Waiters);
         let within = within.saturating_sub(started.elapsed());
         answer::released(&self.servers.run(name, &call, None, within).await?)
+    }
+
+    /// Ends the hold of whoever has the lock. Whether there was one.
+    pub(super) async fn end_whoever_holds(&self, name: &str, within: Duration) -> Result<bool, Failure> {
+        // First who holds it, then that hold only: the release may be sent twice, and must not hit the next one.
+        let holder = self
+            .servers
+            .run_twice(name, &INSPECT.keys(1).arg(name), within / 2)
+            .await?;
+        let Some(value) = answer::raw_value(&holder)? else {
+            return Ok(false);
+        };
+        let end = || self.end_in_turn(name, value, Leave::Nothing, within / 4);
+        let ended = match end().await {
+            Err(failure) if failure.kind == FailureKind::Transient && failure.applied != Applied::No => end().await,
+            ended => ended,
+        };
+        // Done, gone in the meantime, or released and taken again: that hold is over.
+        ended.map(|_| true)
     }
 
     /// The keys of scripts that know of the line.

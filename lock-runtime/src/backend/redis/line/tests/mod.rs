@@ -1,9 +1,5 @@
 //! The line on a real server, without anybody who waits by the rules of the runtime.
 
-// As the tests of stored calls have it, which may be left out.
-#[path = "../../queue/tests/server.rs"]
-mod server;
-
 mod granting;
 mod standing;
 
@@ -14,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 use uuid::Uuid;
 
-use self::server::Server;
 use super::super::super::{Acquired, Backend, Claim, Leave, Released, Turn, Wakeup, Woken};
+use super::super::server::Server;
 use super::super::{RedisBackend, Settings};
 use crate::Fence;
 
