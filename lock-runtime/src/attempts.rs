@@ -215,7 +215,7 @@ impl Attempts {
             None => return,
         };
         let claim = self.claim.clone();
-        clear_up(&self.shared, &self.timeline, claim, self.ttl, behind, in_line);
+        clear_up(&self.shared, &self.timeline, claim, self.ttl, behind);
     }
 }
 

@@ -75,7 +75,7 @@ impl Here {
             return ReleaseEnd::Failed(interrupted(None));
         };
         let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
-        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim, timeline.runtime()) {
+        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim) {
             None => (PATIENCE, false),
             Some((route, answer)) => {
                 let limit = timeline.clock.now().plus(PATIENCE / 2);
@@ -248,7 +248,6 @@ fn clear_up_late_acquires(hold: &Hold) {
             hold.claim.clone(),
             hold.terms.ttl,
             Behind::Lost,
-            false,
         );
     }
 }
@@ -263,35 +262,20 @@ pub(crate) enum Behind {
 }
 
 /// Clears up after an acquire whose outcome nobody waits for, or nobody knows: deletes the claim's key if it came to
-/// hold the lock. `in_line`: and gives up its place.
-pub(crate) fn clear_up(
-    shared: &Arc<Shared>,
-    timeline: &Arc<Timeline>,
-    claim: Claim,
-    ttl: Duration,
-    behind: Behind,
-    in_line: bool,
-) {
+/// hold the lock, and gives up its place where it waited for it.
+pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, behind: Behind) {
     let over = timeline.clock.now().plus(ttl);
-    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, behind, in_line);
+    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, behind);
     shared.releases.spawn_on(work, timeline.runtime());
 }
 
-async fn clear(
-    shared: Arc<Shared>,
-    timeline: Arc<Timeline>,
-    claim: Claim,
-    mut over: Moment,
-    mut behind: Behind,
-    in_line: bool,
-) {
+async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, mut behind: Behind) {
     let backend = &shared.backend;
     let mut answered = false;
     for wait in pauses() {
         // Before the request: what arrives before the shutdown's last call is cleared up after it.
         let last = shared.last_call.is_cancelled();
         let after = match behind {
-            Behind::Route(route) if in_line && route == backend.route() => Some(backend.give_up_turn(&claim, PATIENCE)),
             Behind::Route(route) => backend.release_after(route, &claim, PATIENCE),
             Behind::Lost => None,
         };
@@ -301,7 +285,6 @@ async fn clear(
         }
         let answer = match after {
             Some(answer) => answer.await,
-            None if in_line => backend.give_up_turn(&claim, PATIENCE).await,
             None => backend.release(&claim, Leave::Nothing, PATIENCE).await,
         };
         if backend.is_quorum() {

@@ -183,7 +183,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
         self.acquire(claim, turn.ttl, within)
     }
 
-    /// Whether a claim that waits has a place there, to be [given up](Self::give_up_turn).
+    /// Whether a claim that waits has a place there, which a release gives up.
     fn keeps_places(&self) -> bool {
         false
     }
@@ -191,11 +191,6 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Whether [`acquire_in_turn`](Self::acquire_in_turn) gives as many fences as it is asked for.
     fn reserves_fences(&self) -> bool {
         false
-    }
-
-    /// Gives up the place of `claim`, and the lock if that was granted to it in the meantime.
-    fn give_up_turn<'a>(&'a self, claim: &'a Claim, within: Duration) -> BoxFuture<'a, Result<Released, Failure>> {
-        self.release(claim, Leave::Nothing, within)
     }
 
     /// Extends each claim to its ttl from now if it is the holder. `each` is told one answer for each, by its place, as
@@ -235,7 +230,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     }
 
     /// As [`acquire_here`](Self::acquire_here), for a release that leaves nothing behind.
-    fn release_here(&self, _claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
+    fn release_here(&self, _claim: &Claim) -> Option<UnderWay<Released>> {
         None
     }
 

@@ -174,7 +174,7 @@ async fn cleared(answers: Vec<crate::scripted::Answer<Released>>, ttl: Duration,
     let timeline = shared.timeline(&crate::Key::from("k")).unwrap();
     let began = Instant::now();
     let behind = if unknown { Behind::Lost } else { Behind::Route(0) };
-    clear_up(&shared, &timeline, claim("token"), ttl, behind, false);
+    clear_up(&shared, &timeline, claim("token"), ttl, behind);
     sleep(LONG).await;
     assert_eq!(shared.releases.len(), 0, "something still goes on");
     backend.released(began)
@@ -199,7 +199,7 @@ async fn the_last_call_of_a_shutdown_is_one_more_deletion() {
     let (backend, shared) = Scripted::default().releases(answers).shared();
     let timeline = shared.timeline(&crate::Key::from("k")).unwrap();
     let began = Instant::now();
-    clear_up(&shared, &timeline, claim("token"), TTL, Behind::Lost, false);
+    clear_up(&shared, &timeline, claim("token"), TTL, Behind::Lost);
     sleep(ms(2_000)).await;
     crate::shutdown::shutdown(&shared, LONG).await;
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Applied, Failure, FailureKind, Released, Renewed, Stored};
+use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Woken};
 use crate::Fence;
 
 /// One server's word on a claim.
@@ -21,25 +21,48 @@ pub(in crate::backend) enum Vote {
 }
 
 pub(super) fn vote(reply: &Value) -> Result<Vote, Failure> {
-    let Value::Array(parts) = reply else {
-        return Err(unexpected(reply));
+    let parts = match reply {
+        Value::Array(parts) => parts.as_slice(),
+        Value::Int(-1) => return Ok(Vote::WithoutFence),
+        // No need of anything beside it, and cheapest for the server as it is.
+        granted => return fence(granted).map(Vote::Granted),
     };
-    match parts.as_slice() {
+    match parts {
         [Value::Int(0), Value::Int(pttl), Value::BulkString(holder)] => Ok(Vote::Busy {
             remaining: remaining(*pttl),
             holder: holder.clone(),
         }),
-        [Value::Int(-1), Value::Int(0)] => Ok(Vote::WithoutFence),
         [granted @ Value::Int(_), Value::Int(0)] => fence(granted).map(Vote::Granted),
         _ => Err(unexpected(reply)),
     }
 }
 
+/// The answer to a claim; `None`: it holds the lock, and the fence is to be asked for.
+pub(super) fn acquired(reply: &Value) -> Result<Option<Acquired>, Failure> {
+    Ok(match vote(reply)? {
+        Vote::Granted(fence) => Some(Acquired::Granted(fence)),
+        Vote::Busy { remaining, .. } => Some(Acquired::Busy(remaining)),
+        Vote::WithoutFence => None,
+    })
+}
+
 pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
-    match reply {
-        Value::Int(fence) => u64::try_from(*fence).map(Fence::from).map_err(|_| unexpected(reply)),
-        _ => Err(unexpected(reply)),
-    }
+    let fence = match reply {
+        Value::Int(fence) => u64::try_from(*fence).ok(),
+        Value::BulkString(fence) => str::from_utf8(fence).ok().and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    fence.map(Fence::from).ok_or_else(|| unexpected(reply))
+}
+
+/// What a message to those in line says: to which claim, and what.
+pub(super) fn told(message: &[u8]) -> Option<(&str, Woken)> {
+    let (fence, claim) = str::from_utf8(message).ok()?.split_once(' ')?;
+    let woken = match fence.parse().ok()? {
+        0 => Woken::Look,
+        fence => Woken::Granted(Fence::from(fence)),
+    };
+    Some((claim, woken))
 }
 
 pub(super) fn released(reply: &Value) -> Result<Released, Failure> {

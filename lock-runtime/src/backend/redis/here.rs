@@ -6,29 +6,26 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::{Acquired, Applied, BoxFuture, Claim, Failure, Leave, Released, UnderWay};
-use super::answer::{self, Vote};
+use super::answer;
 use super::failure::no_answer;
-use super::{RedisBackend, Wake, acquire, release};
+use super::{RedisBackend, acquire};
 
 impl RedisBackend {
     pub(super) fn claim_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
         let lane = self.lanes.as_ref()?.here(runtime)?;
-        let call = acquire(claim, &self.servers.counter(&claim.name), ttl);
+        let call = acquire(claim, &self.servers.counter(&claim.name), ttl, 1);
         let number = lane.number;
         let answer = async move {
-            match answer::vote(&lane.ask(call).await?)? {
-                Vote::Granted(fence) => Ok(Acquired::Granted(fence)),
-                Vote::Busy { remaining, .. } => Ok(Acquired::Busy(remaining)),
-                // Never: this call names the counter.
-                Vote::WithoutFence => Err(no_answer("waiting for a fence of", Applied::Unknown)),
-            }
+            let reply = lane.ask(call).await?;
+            // Never without a fence: this call names the counter.
+            answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply))
         };
         Some((number, Box::pin(answer)))
     }
 
-    pub(super) fn end_here(&self, claim: &Claim, runtime: &Handle) -> Option<UnderWay<Released>> {
-        let lane = self.lanes.as_ref()?.here(runtime)?;
-        let call = release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters);
+    pub(super) fn end_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+        let lane = self.lanes.as_ref()?.open_here()?;
+        let call = self.ending(&claim.name, claim.value.as_bytes(), Leave::Nothing);
         let number = lane.number;
         let answer = async move { answer::released(&lane.ask(call).await?) };
         Some((number, Box::pin(answer)))
@@ -42,7 +39,7 @@ impl RedisBackend {
         within: Duration,
     ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
         let lane = self.lanes.as_ref()?.numbered(route)?;
-        let call = release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters);
+        let call = self.ending(&claim.name, claim.value.as_bytes(), Leave::Nothing);
         Some(Box::pin(async move {
             match timeout(within, lane.ask(call)).await {
                 Ok(reply) => answer::released(&reply?),

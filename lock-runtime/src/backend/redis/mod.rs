@@ -12,12 +12,17 @@ mod failure;
 mod here;
 mod info;
 mod lanes;
+mod line;
 mod node;
 mod place;
 #[cfg(feature = "queue")]
 mod queue;
 mod script;
+mod seats;
 mod sentinel;
+#[cfg(test)]
+#[path = "tests/server.rs"]
+mod server;
 mod servers;
 mod slot;
 mod standing;
@@ -30,15 +35,19 @@ use std::time::Duration;
 use ::url::Url;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use self::cluster::Cluster;
 use self::lanes::Lanes;
+use self::line::GRANTED;
 use self::node::{Confirmation, Node};
-use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
+use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall, VOTE};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
-use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, UnderWay, Wakeup};
+use super::{
+    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
+};
 use crate::url::Settings;
 use crate::{Fence, LockError};
 
@@ -71,6 +80,8 @@ pub(crate) struct RedisBackend {
     wakeups: Arc<Wakeups>,
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
+    /// The channel on which this manager's claims are told that they have the lock. Its own, so that nobody else is.
+    granted: String,
     /// So many replicas must have a lease before it counts.
     min_replicas: usize,
 }
@@ -115,6 +126,7 @@ impl RedisBackend {
             // It would take one for each node.
             lanes: None,
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
         })
     }
@@ -129,13 +141,14 @@ impl RedisBackend {
             wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
         }
     }
 
     /// What this server says to a claim, as one of several independent ones: it keeps the longest ttl in mind.
     pub(super) async fn vote(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Vote, Failure> {
-        let call = ACQUIRE
+        let call = VOTE
             .keys(3)
             .arg(&claim.name)
             .arg(FENCE_COUNTER)
@@ -169,13 +182,13 @@ impl RedisBackend {
         answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
     }
 
-    async fn claim(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
+    async fn claim(&self, claim: &Claim, ttl: Duration, fences: u64, within: Duration) -> Result<Acquired, Failure> {
         let confirmation = (self.min_replicas > 0).then(|| Confirmation {
             replicas: self.min_replicas,
             undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
         });
         let counter = self.servers.counter(&claim.name);
-        let call = acquire(claim, &counter, ttl);
+        let call = acquire(claim, &counter, ttl, fences);
         let started = tokio::time::Instant::now();
         let reply = match self
             .servers
@@ -186,18 +199,22 @@ impl RedisBackend {
             // The slot is on its way to another node, and the lock and the counter are on different ones: first the
             // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
             None => {
-                let call = ACQUIRE.keys(1).arg(&claim.name).arg(&claim.value).arg(millis(ttl));
+                let call = ACQUIRE
+                    .keys(1)
+                    .arg(&claim.name)
+                    .arg(&claim.value)
+                    .arg(millis(ttl))
+                    .arg(fences);
                 let within = within.saturating_sub(started.elapsed());
                 self.servers
                     .run(&claim.name, &call, confirmation.as_ref(), within)
                     .await?
             }
         };
-        match answer::vote(&reply)? {
-            Vote::Granted(fence) => Ok(Acquired::Granted(fence)),
-            Vote::Busy { remaining, .. } => Ok(Acquired::Busy(remaining)),
-            Vote::WithoutFence => {
-                let call = FENCE.keys(1).arg(&*counter);
+        match answer::acquired(&reply)? {
+            Some(acquired) => Ok(acquired),
+            None => {
+                let call = FENCE.keys(1).arg(&*counter).arg(fences);
                 let within = within.saturating_sub(started.elapsed());
                 let fence = self
                     .servers
@@ -205,7 +222,7 @@ impl RedisBackend {
                     .await
                     .map_err(|failure| Failure {
                         // The lock is taken already.
-                        applied: super::Applied::Unknown,
+                        applied: Applied::Unknown,
                         ..failure
                     })?;
                 Ok(Acquired::Granted(answer::fence(&fence)?))
@@ -214,26 +231,35 @@ impl RedisBackend {
     }
 }
 
-fn acquire(claim: &Claim, counter: &str, ttl: Duration) -> ScriptCall {
+fn acquire(claim: &Claim, counter: &str, ttl: Duration, fences: u64) -> ScriptCall {
     ACQUIRE
         .keys(2)
         .arg(&claim.name)
         .arg(counter)
         .arg(&claim.value)
         .arg(millis(ttl))
+        .arg(fences)
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
-    let rest = match leave {
-        Leave::Nothing => 0,
-        // Upwards: the lock stays taken at least so long.
-        Leave::TakenFor(rest) => millis(rest) + 1,
-    };
     let channel = match wake {
         Wake::Waiters => channel(name),
         Wake::Nobody => String::new(),
     };
-    RELEASE.keys(1).arg(name).arg(value).arg(rest).arg(channel)
+    RELEASE.keys(1).arg(name).arg(value).arg(rest(leave)).arg(channel)
+}
+
+/// For how many milliseconds the lock stays taken.
+fn rest(leave: Leave) -> u64 {
+    match leave {
+        Leave::Nothing => 0,
+        // Upwards: the lock stays taken at least so long.
+        Leave::TakenFor(rest) => millis(rest) + 1,
+    }
+}
+
+fn granted_channel() -> String {
+    format!("{GRANTED}{}", Uuid::new_v4())
 }
 
 fn channel(name: &str) -> String {
@@ -256,7 +282,24 @@ impl Backend for RedisBackend {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        Box::pin(self.claim(claim, ttl, within))
+        Box::pin(self.claim(claim, ttl, 1, within))
+    }
+
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        Box::pin(self.claim_in_turn(claim, turn, within))
+    }
+
+    fn keeps_places(&self) -> bool {
+        self.has_line()
+    }
+
+    fn reserves_fences(&self) -> bool {
+        true
     }
 
     fn renew<'a>(
@@ -274,7 +317,8 @@ impl Backend for RedisBackend {
         leave: Leave,
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        Box::pin(self.end(claim, leave, Wake::Waiters, within))
+        // And its place in the line, so that giving up a turn is the same.
+        Box::pin(self.end_in_turn(&claim.name, claim.value.as_bytes(), leave, within))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
@@ -285,19 +329,7 @@ impl Backend for RedisBackend {
     }
 
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(async move {
-            // First who holds it, then that hold only: the deletion may be sent twice, and must not hit the next one.
-            let holder = self
-                .servers
-                .run_twice(name, &INSPECT.keys(1).arg(name), within / 2)
-                .await?;
-            let Some(value) = answer::raw_value(&holder)? else {
-                return Ok(false);
-            };
-            let call = release(name, value, Leave::Nothing, Wake::Waiters);
-            // Done, gone in the meantime, or released and taken again: that hold is over.
-            answer::released(&self.servers.run_twice(name, &call, within / 2).await?).map(|_| true)
-        })
+        Box::pin(self.end_whoever_holds(name, within))
     }
 
     fn route(&self) -> u64 {
@@ -312,8 +344,8 @@ impl Backend for RedisBackend {
         self.claim_here(claim, ttl, runtime)
     }
 
-    fn release_here(&self, claim: &Claim, runtime: &Handle) -> Option<UnderWay<Released>> {
-        self.end_here(claim, runtime)
+    fn release_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+        self.end_here(claim)
     }
 
     fn release_after<'a>(
@@ -344,6 +376,14 @@ impl Backend for RedisBackend {
     #[cfg(feature = "queue")]
     fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
+    }
+
+    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+        if self.has_line() {
+            Wakeups::stand(&self.wakeups, &self.granted, &claim.value, runtime)
+        } else {
+            self.wakeup(&claim.name, runtime)
+        }
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

@@ -59,7 +59,7 @@ impl Member {
         self.key.is_some_and(|key| key.owner == claim)
     }
 
-    /// `acquire.lua`: the fence, or nothing because another claim holds the lock.
+    /// `vote.lua`: the fence, or nothing because another claim holds the lock.
     pub(super) fn acquire(&mut self, claim: usize) -> Option<u8> {
         if self.key.is_some_and(|key| key.owner != claim) {
             return None;

@@ -39,7 +39,7 @@ pub enum Move {
     Renewed(usize),
     /// No majority in time: the old deadline stays (`Hold::renewed`, failure).
     RoundOver(usize),
-    /// The hold gives the key again to a member that does not have it, by `acquire.lua`.
+    /// The hold gives the key again to a member that does not have it, by `vote.lua`.
     Repopulate(usize, usize),
     /// The last owner ends: `Hold::release`, the backend's `release` to all members.
     Release(usize),

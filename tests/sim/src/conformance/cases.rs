@@ -8,8 +8,9 @@ const COUNTER: &str = "distributed-lock:fence";
 const LONGEST: &str = "distributed-lock:longest-ttl";
 
 pub(super) fn acquire() -> Vec<Case> {
-    let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl]);
-    let noting = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER, LONGEST], &[claim, ttl]);
+    let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl, "1"]);
+    let block = |claim: &str, count: &str| eval("acquire", &[LOCK, COUNTER], &[claim, "5000", count]);
+    let noting = |claim: &str, ttl: &str| eval("vote", &[LOCK, COUNTER, LONGEST], &[claim, ttl]);
     vec![
         Case::new(
             "a free lock is granted, stored and given a time",
@@ -60,16 +61,48 @@ pub(super) fn acquire() -> Vec<Case> {
             ],
         ),
         Case::new(
-            "a fence counter of another type ends the script before anything is written",
+            "with a fence counter of another type a free lock stays free, and one's own as it was",
             [
                 ask("RPUSH distributed-lock:fence x"),
                 acquire("me", "5000"),
                 ask("EXISTS lock:a"),
+                ask("SET lock:a me PX 5000"),
+                acquire("me", "9000"),
+                ask("PTTL lock:a").about(5000),
             ],
         ),
         Case::new(
             "a fence counter that is no number begins anew",
-            [ask("SET distributed-lock:fence nonsense"), acquire("me", "5000")],
+            [
+                ask("SET distributed-lock:fence nonsense"),
+                acquire("me", "5000"),
+                ask("SET distributed-lock:fence a-nonsense-of-16"),
+                acquire("me", "5000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a fence counter of another length is compared as a number",
+            [
+                ask("SET distributed-lock:fence 17000000000000000"),
+                acquire("me", "5000"),
+                ask("SET distributed-lock:fence 9"),
+                acquire("me", "5000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a block of fences is counted to its end, from the time or from the counter on",
+            [
+                block("me", "1000"),
+                block("me", "3000000"),
+                block("me", "3000000"),
+                block("me", "1"),
+                ask("GET distributed-lock:fence"),
+                ask("SET distributed-lock:fence 4000000000000000"),
+                block("me", "64"),
+                ask("GET distributed-lock:fence"),
+            ],
         ),
         Case::new(
             "a fence counter ahead of the time is counted up",
@@ -89,13 +122,31 @@ pub(super) fn acquire() -> Vec<Case> {
             ],
         ),
         Case::new(
+            "out of memory, another claim is told who holds the lock, and the same claim is refused",
+            [
+                acquire("me", "5000"),
+                ask("CONFIG SET maxmemory 1"),
+                acquire("you", "5000").about(5000),
+                acquire("me", "5000"),
+                ask("CONFIG SET maxmemory 0"),
+                ask("GET lock:a"),
+            ],
+        ),
+        Case::new(
             "a time that is none is refused, and no lock is left behind",
-            [acquire("me", "0"), acquire("me", "x"), ask("EXISTS lock:a")],
+            [
+                acquire("me", "0"),
+                acquire("me", "x"),
+                ask("EXISTS lock:a"),
+                ask("SET lock:a me PX 5000"),
+                acquire("me", "0"),
+                ask("PTTL lock:a").about(5000),
+            ],
         ),
         Case::new(
             "without a counter there is no fence",
             [
-                eval("acquire", &[LOCK], &["me", "5000"]),
+                eval("acquire", &[LOCK], &["me", "5000", "1"]),
                 ask("EXISTS distributed-lock:fence"),
                 ask("GET lock:a"),
             ],
@@ -112,6 +163,22 @@ pub(super) fn acquire() -> Vec<Case> {
                 ask("PTTL distributed-lock:longest-ttl"),
                 noting("you", "20000").about(10000),
                 ask("GET distributed-lock:longest-ttl"),
+            ],
+        ),
+        Case::new(
+            "a vote is as an acquire",
+            [
+                noting("me", "3000"),
+                noting("me", "9000"),
+                ask("PTTL lock:a").about(9000),
+                ask("DEL lock:a"),
+                ask("RPUSH lock:a x"),
+                noting("me", "3000"),
+                ask("CONFIG SET maxmemory 1"),
+                ask("DEL lock:a"),
+                noting("me", "3000"),
+                ask("CONFIG SET maxmemory 0"),
+                ask("EXISTS lock:a"),
             ],
         ),
         Case::new(
@@ -251,12 +318,22 @@ pub(super) fn others() -> Vec<Case> {
 }
 
 pub(super) fn fences() -> Vec<Case> {
-    let fence = || eval("fence", &[COUNTER], &[]);
+    let fence = || eval("fence", &[COUNTER], &["1"]);
+    let block = |count: &str| eval("fence", &[COUNTER], &[count]);
     let raise = |to: &str| eval("raise", &[COUNTER], &[to]);
     vec![
         Case::new(
             "each fence is larger than the one before",
-            [fence(), fence(), ask("GET distributed-lock:fence"), fence()],
+            [
+                fence(),
+                fence(),
+                ask("GET distributed-lock:fence"),
+                fence(),
+                block("3000000"),
+                block("2"),
+                fence(),
+                ask("GET distributed-lock:fence"),
+            ],
         ),
         Case::new(
             "a raised counter gives larger fences, is never lowered, and tells how far it is",

@@ -4,6 +4,7 @@
 //! ([`conformance`](crate::conformance)) holds them, and the commands, to a real server's answers.
 
 mod clock;
+mod collections;
 mod commands;
 mod info;
 pub mod resp;
@@ -62,6 +63,33 @@ pub struct Done {
     pub held: Vec<bool>,
     /// What it answered.
     pub reply: Reply,
+    /// What it published: channels and messages.
+    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Done {
+    /// The claims that it gave the lock to, each with its first fence.
+    pub fn grants(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let own = match (self.script.as_str(), &self.reply) {
+            ("acquire" | "turn", Reply::Bulk(fence)) => parsed(fence),
+            ("vote", Reply::Array(parts)) => match parts.as_slice() {
+                [Reply::Int(fence), Reply::Int(0)] => u64::try_from(*fence).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        // To those in line.
+        let granted = self.published.iter().filter_map(|(_, message)| {
+            let space = message.iter().position(|byte| *byte == b' ')?;
+            Some((&message[space + 1..], parsed(&message[..space])?))
+        });
+        let own = own.map(|fence| (self.first.as_slice(), fence));
+        own.into_iter().chain(granted).filter(|(_, fence)| *fence > 0)
+    }
+}
+
+fn parsed(number: &[u8]) -> Option<u64> {
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 impl Server {
@@ -128,6 +156,7 @@ impl Server {
                 first: Vec::new(),
                 held: Vec::new(),
                 reply: Reply::Nil,
+                published: Vec::new(),
             });
         }
         match (name.as_str(), &command[1..]) {
@@ -196,8 +225,8 @@ impl Server {
             args,
             published: &mut published,
         });
-        for (channel, message) in published {
-            self.publish(&channel, &message);
+        for (channel, message) in &published {
+            self.publish(channel, message);
         }
         self.done.push(Done {
             at,
@@ -207,6 +236,7 @@ impl Server {
             first: args.first().cloned().unwrap_or_default(),
             held,
             reply: reply.clone(),
+            published,
         });
         reply
     }

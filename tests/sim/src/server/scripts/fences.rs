@@ -5,8 +5,8 @@ use crate::server::resp::Reply;
 
 /// fence.lua
 pub(super) fn fence(call: &mut Call<'_>) -> Result<Reply, Raised> {
-    let counter = call.key(0).unwrap_or_default();
-    Ok(match next(call, &counter)? {
+    let (counter, count) = (call.key(0).unwrap_or_default(), call.arg(0));
+    Ok(match next(call, &counter, &count)? {
         Ok(fence) | Err(fence) => fence,
     })
 }
@@ -25,8 +25,31 @@ pub(super) fn raise(call: &mut Call<'_>) -> Result<Reply, Raised> {
     })
 }
 
-/// The next fence, stored; the inner error is a refusal that the script passes on.
-pub(super) fn next(call: &mut Call<'_>, counter: &[u8]) -> Result<Result<Reply, Reply>, Raised> {
+/// The next fences, counted, as acquire.lua and line/lib.lua get them: the first one, or the refusal.
+pub(super) fn block(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result<String, Reply> {
+    let as_number = |text: &[u8]| number(Some(text.to_vec())).unwrap_or(f64::NAN);
+    let (seconds, micros) = call.data.time();
+    let mut fence = format!("{seconds}{micros:06}");
+    let mut up_to = fence.clone();
+    if count != b"1" {
+        up_to = format!("{:.0}", as_number(fence.as_bytes()) + as_number(count) - 1.0);
+    }
+    let last = call.data.getset(counter, up_to.as_bytes()).map_err(Reply::Error)?;
+    if let Some(last) = last
+        && (last.len() != fence.len() || last.as_slice() >= fence.as_bytes())
+    {
+        let last = number(Some(last)).unwrap_or(0.0);
+        if last >= as_number(fence.as_bytes()) {
+            fence = format!("{:.0}", last + 1.0);
+            up_to = format!("{:.0}", last + as_number(count));
+        }
+        call.data.set(counter, up_to.as_bytes(), None).map_err(Reply::Error)?;
+    }
+    Ok(fence)
+}
+
+/// The next fences, as vote.lua and fence.lua get them: the first one, or a refusal that the script passes on.
+pub(super) fn next(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result<Result<Reply, Reply>, Raised> {
     let (seconds, micros) = call.data.time();
     #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
     let mut fence = (seconds * 1_000_000 + micros) as f64;
@@ -34,7 +57,8 @@ pub(super) fn next(call: &mut Call<'_>, counter: &[u8]) -> Result<Result<Reply, 
     if fence <= last {
         fence = last + 1.0;
     }
-    Ok(match call.data.set(counter, format!("{fence:.0}").as_bytes(), None) {
+    let up_to = fence + number(Some(count.to_vec())).unwrap_or(f64::NAN) - 1.0;
+    Ok(match call.data.set(counter, format!("{up_to:.0}").as_bytes(), None) {
         Ok(()) => Ok(integer(fence)),
         Err(error) => Err(Reply::Error(error)),
     })

@@ -1,0 +1,21 @@
+-- The end of a release where somebody stands in line.
+if ARGV[2] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  -- The first one goes by the time that it was told last.
+  local first = redis.pcall('ZRANGE', KEYS[3], 0, 0)[1]
+  local _, _, channel = living(first or '')
+  if channel then
+    redis.pcall('PUBLISH', channel, '0 ' .. first)
+  end
+  redis.pcall('PUBLISH', ARGV[3], '')
+  return 1
+end
+local next = grant()
+if next == ARGV[1] then
+  next = grant()
+end
+if not next then
+  redis.call('DEL', KEYS[1])
+  redis.pcall('PUBLISH', ARGV[3], '')
+end
+return 1
