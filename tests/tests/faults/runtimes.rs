@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lock_runtime::{LockError, LockManager};
 use lock_tests::server::until_gone;
-use lock_tests::{RedisServer, eventually_blocking};
+use lock_tests::{RedisServer, eventually, eventually_blocking};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{LATE, LONG, SOON, redis, until_renewed, within};
@@ -244,7 +244,7 @@ async fn managers_that_are_dropped_close_their_connections() {
             .count()
     };
     // Not blocking: those that live on this runtime are closed there.
-    eventually("nobody is connected", LATE, || ours() == 0).await;
+    eventually("nobody is connected", LATE, async || ours() == 0).await;
 }
 
 #[tokio::test]

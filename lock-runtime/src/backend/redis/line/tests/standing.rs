@@ -203,7 +203,13 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
             Released::Done
         );
         assert!(fence(&ask(&two, &claims[1]).await) > first, "{rules:?}");
-        assert_eq!(two.release(&claims[1], Leave::Nothing, WITHIN).await.unwrap(), Released::Done);
-        assert_eq!(two.release(&claims[1], Leave::Nothing, WITHIN).await.unwrap(), Released::Missing);
+        assert_eq!(
+            two.release(&claims[1], Leave::Nothing, WITHIN).await.unwrap(),
+            Released::Done
+        );
+        assert_eq!(
+            two.release(&claims[1], Leave::Nothing, WITHIN).await.unwrap(),
+            Released::Missing
+        );
     }
 }
