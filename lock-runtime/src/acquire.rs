@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Wakeup};
+use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Value, Wakeup};
 use crate::clock::Moment;
 use crate::hold::{Grant, Hold, deadline};
 use crate::manager::Shared;
@@ -41,17 +41,7 @@ pub(crate) async fn acquire(
         return Err(LockError::ShutDown { key: Some(key) });
     }
     let timeline = shared.timeline(&key)?;
-    let local = shared.backend.is_local();
-    let mut attempts = Attempts::new(Arc::clone(shared), timeline, key, claim, terms);
-    if local {
-        // The first try needs no thread of ours, and mostly it is the only one.
-        match attempts.attempt(ANSWER).await {
-            Ok(ownership) => return Ok(ownership),
-            Err(Denied::Busy(_)) if terms.wait.is_some() => {}
-            Err(denied) => return Err(attempts.error(denied)),
-        }
-    }
-    on_lock_thread(attempts).await
+    on_lock_thread(Attempts::new(Arc::clone(shared), timeline, key, claim, terms)).await
 }
 
 /// Attempts run where renewals run: an application that blocks its executor delays neither the deadline of an
@@ -84,7 +74,10 @@ impl<T> Drop for Task<T> {
 /// What to store for a new hold. The token is random, from the operating system: a copy of this process, or of its
 /// virtual machine, must not draw the same one.
 pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
-    let value = format!("{} {}", Uuid::new_v4(), shared.owner);
+    let value = Value {
+        token: Uuid::new_v4(),
+        owner: Arc::clone(&shared.owner),
+    };
     Claim { name, value }
 }
 
@@ -218,7 +211,7 @@ impl Attempts {
             return Err(Denied::Failed(too_late(granted.since(sent), self.terms.ttl)));
         }
         let waited = granted.since(self.started);
-        let telemetry = self.telemetry.granted(&self.key, &self.shared.owner, fence, waited);
+        let telemetry = self.telemetry.granted(&self.key, &self.shared.owner, fence, || waited);
         let grant = Grant {
             key: self.key.clone(),
             claim: self.claim.clone(),
@@ -228,12 +221,14 @@ impl Attempts {
             doubtful: self.unknown,
         };
         let (shared, timeline) = (Arc::clone(&self.shared), Arc::clone(&self.timeline));
+        // Counted also where a shutdown has begun: the hold learns of it below.
+        let _open = shared.present.enter();
         let hold = Arc::new(Hold::new(grant, self.terms, shared, timeline, telemetry));
         let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
         // From here on the ownership clears up.
         self.pending = None;
         self.unknown = false;
-        self.timeline.watch(Arc::clone(&hold));
+        self.timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
         if self.shared.closing.is_cancelled() {
             hold.lose(LostReason::Shutdown);

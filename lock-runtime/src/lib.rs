@@ -86,6 +86,7 @@ mod hold;
 mod holder;
 mod key;
 mod lease;
+mod local;
 mod manager;
 #[cfg_attr(
     not(feature = "simulation"),
@@ -95,6 +96,7 @@ mod network;
 mod outcome;
 mod ownership;
 mod pauses;
+mod present;
 #[cfg(feature = "queue")]
 mod queue;
 mod release;
@@ -111,6 +113,7 @@ mod template;
 mod terms;
 mod thread;
 mod timeline;
+mod timetable;
 mod tls;
 mod url;
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
+use crate::backend::memory::Store;
 use crate::backend::{Applied, Claim, Failure, FailureKind, Leave, Released};
 use crate::clock::Moment;
 use crate::hold::Hold;
@@ -32,29 +31,29 @@ pub(crate) enum ReleaseEnd {
 /// (`TCP_USER_TIMEOUT`).
 const LATE: Duration = Duration::from_secs(10);
 
-/// Starts the release of a hold that has ended.
-pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
+/// Starts the release of a hold that has ended at `now`.
+pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
         && !hold.shared.backend.is_quorum()
     {
-        clear_up_late_acquires(&hold);
+        clear_up_late_acquires(hold);
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
-    if hold.shared.backend.is_local() {
-        return Ending::Over(local(&hold, lost));
+    if let Some(store) = hold.shared.backend.store() {
+        return Ending::Over(local(hold, store, lost, now));
     }
-    let timeline = Arc::clone(&hold.timeline);
-    let releases = hold.shared.releases.clone();
-    Ending::UnderWay(releases.spawn_on(first_try(hold, lost), timeline.runtime()))
+    let first_try = first_try(Arc::clone(hold), lost);
+    Ending::UnderWay(hold.shared.releases.spawn_on(first_try, hold.timeline.runtime()))
 }
 
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
-fn local(hold: &Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
-    match ask(hold, Duration::ZERO).now_or_never() {
-        Some(Ok(answer)) => conclude(hold, lost, answer, false),
-        Some(Err(failure)) => ReleaseEnd::Failed(failure),
-        None => ReleaseEnd::Failed(interrupted(None)),
-    }
+fn local(hold: &Hold, store: &Store, lost: Option<LostReason>, now: Moment) -> ReleaseEnd {
+    let clock = hold.timeline.clock;
+    let answer = match hold.rest_of_least() {
+        None => store.release(&hold.claim, Leave::Nothing, clock, now),
+        Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, clock.now()),
+    };
+    conclude(hold, lost, answer, false)
 }
 
 /// Releases once more what a renewal may have armed that was answered after the release.
@@ -63,8 +62,8 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
         // Then the release has deleted the key, and a renewal never creates one.
         return;
     }
-    if hold.shared.backend.is_local() {
-        local(hold, Some(LostReason::Missing));
+    if let Some(store) = hold.shared.backend.store() {
+        local(hold, store, Some(LostReason::Missing), hold.timeline.clock.now());
     } else {
         let again = Arc::clone(hold);
         let background = async move {

@@ -5,12 +5,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Waker;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::hold::Hold;
 use crate::renewal;
 use crate::schedule::Schedule;
@@ -66,15 +67,32 @@ impl Timeline {
     }
 
     /// From now on `hold` is renewed and watched.
-    pub(crate) fn watch(&self, hold: Arc<Hold>) {
+    pub(crate) fn watch(&self, hold: &Arc<Hold>) {
         if self.schedule.insert(hold) {
-            let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
-            self.runtime.spawn(driver);
+            self.drive();
         }
     }
 
+    fn drive(&self) {
+        let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
+        self.runtime.spawn(driver);
+    }
+
     pub(crate) fn forget(&self, hold: &Hold) {
-        self.schedule.remove(hold.id);
+        self.schedule.remove(hold);
+    }
+
+    /// An alarm that is not set yet.
+    pub(crate) fn alarm(self: &Arc<Self>) -> Alarm {
+        Alarm {
+            timeline: Arc::clone(self),
+            place: None,
+        }
+    }
+
+    /// Rings every alarm: there is something new for whoever waits.
+    pub(crate) fn ring_all(&self) {
+        self.schedule.ring_all();
     }
 
     /// Ends the driver, and the lock thread with everything that runs there.
@@ -88,5 +106,35 @@ impl Timeline {
     /// Every hold that has not ended.
     pub(crate) fn holds(&self) -> Vec<Arc<Hold>> {
         self.schedule.holds()
+    }
+}
+
+/// Wakes a task at a moment. Much cheaper than a timer of the runtime when it is mostly taken back, and it needs none.
+pub(crate) struct Alarm {
+    timeline: Arc<Timeline>,
+    /// `None`: it was never set.
+    place: Option<usize>,
+}
+
+impl Alarm {
+    pub(crate) fn now(&self) -> Moment {
+        self.timeline.clock.now()
+    }
+
+    /// From now on for this moment and this task.
+    pub(crate) fn set(&mut self, at: Moment, waker: &Waker) {
+        let (place, undriven) = self.timeline.schedule.alarm(self.place, at, waker);
+        self.place = Some(place);
+        if undriven {
+            self.timeline.drive();
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.timeline.schedule.disarm(place);
+        }
     }
 }

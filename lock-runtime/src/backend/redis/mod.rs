@@ -129,7 +129,7 @@ impl RedisBackend {
             .arg(&claim.name)
             .arg(FENCE_COUNTER)
             .arg(LONGEST_TTL)
-            .arg(&claim.value)
+            .arg(claim.value.text())
             .arg(millis(ttl));
         answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
     }
@@ -154,21 +154,26 @@ impl RedisBackend {
         wake: Wake,
         within: Duration,
     ) -> Result<Released, Failure> {
-        let call = release(&claim.name, claim.value.as_bytes(), leave, wake);
+        let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
         answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
     }
 
     async fn claim(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
         let confirmation = (self.min_replicas > 0).then(|| Confirmation {
             replicas: self.min_replicas,
-            undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
+            undo: release(
+                &claim.name,
+                claim.value.text().as_bytes(),
+                Leave::Nothing,
+                Wake::Waiters,
+            ),
         });
         let counter = self.servers.counter(&claim.name);
         let call = ACQUIRE
             .keys(2)
             .arg(&claim.name)
             .arg(&*counter)
-            .arg(&claim.value)
+            .arg(claim.value.text())
             .arg(millis(ttl));
         let started = tokio::time::Instant::now();
         let reply = match self
@@ -180,7 +185,11 @@ impl RedisBackend {
             // The slot is on its way to another node, and the lock and the counter are on different ones: first the
             // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
             None => {
-                let call = ACQUIRE.keys(1).arg(&claim.name).arg(&claim.value).arg(millis(ttl));
+                let call = ACQUIRE
+                    .keys(1)
+                    .arg(&claim.name)
+                    .arg(claim.value.text())
+                    .arg(millis(ttl));
                 let within = within.saturating_sub(started.elapsed());
                 self.servers
                     .run(&claim.name, &call, confirmation.as_ref(), within)
