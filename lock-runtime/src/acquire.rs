@@ -42,15 +42,9 @@ pub(crate) async fn acquire(
         let waiter = Waiter::new(key, terms, Telemetry::here(shared.redact_keys), started);
         return line::wait(shared, &timeline, claim.name, waiter).await;
     }
-    let local = shared.backend.is_local();
     let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), key, claim, terms, started);
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
-    let first = if local {
-        Some(call.attempts.request(ANSWER).await)
-    } else {
-        call.attempts.request_here().await
-    };
-    let denied = match first {
+    let denied = match call.attempts.request_here().await {
         Some(Ok(got)) => return call.hold(got),
         Some(Err(denied)) if call.is_decided(&denied) => denied,
         Some(Err(_)) | None => {
@@ -186,7 +180,7 @@ impl Call {
     /// Makes a hold of what was got.
     fn take(&mut self, got: Got) -> Result<Arc<Ownership>, Denied> {
         let (shared, timeline) = (Arc::clone(&self.attempts.shared), Arc::clone(&self.attempts.timeline));
-        let waited = got.granted.since(self.started);
+        let waited = || got.granted.since(self.started);
         let telemetry = self.telemetry.granted(&self.key, &shared.owner, got.fence, waited);
         let grant = Grant {
             key: self.key.clone(),
@@ -198,6 +192,8 @@ impl Call {
             doubtful: self.attempts.keep(),
             hand_over: HandOver::NONE,
         };
+        // Counted also where a shutdown has begun: the hold learns of it below.
+        let _open = shared.present.enter();
         // From here on the hold clears up.
         let hold = Arc::new(Hold::new(
             grant,
@@ -207,7 +203,7 @@ impl Call {
             telemetry,
         ));
         let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
-        timeline.watch(Arc::clone(&hold));
+        timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
         if shared.closing.is_cancelled() {
             hold.lose(LostReason::Shutdown);

@@ -7,13 +7,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::Fence;
-use crate::alarms::Elapsed;
-use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Turn};
+use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Turn, Value};
 use crate::clock::Moment;
 use crate::hold::deadline;
 use crate::manager::Shared;
 use crate::release::{Behind, clear_up};
-use crate::timeline::Timeline;
+use crate::timeline::{Elapsed, Timeline};
 
 /// The longest wait for one answer.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
@@ -21,7 +20,10 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 /// What to store for a new hold. The token is random, from the operating system: a copy of this process, or of its
 /// virtual machine, must not draw the same one.
 pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
-    let value = format!("{} {}", Uuid::new_v4(), shared.owner);
+    let value = Value {
+        token: Uuid::new_v4(),
+        owner: Arc::clone(&shared.owner),
+    };
     Claim { name, value }
 }
 

@@ -3,8 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
+use crate::body::Watch;
+use crate::manager::{Acquiring, Begun};
 use crate::outcome::Returns;
 use crate::ownership::{Ending, Ownership};
 use crate::release::ReleaseEnd;
@@ -21,6 +23,19 @@ pub struct Call<R> {
     manager: Option<LockManager>,
     /// Ours while the body runs. Its drop releases.
     ownership: Option<Arc<Ownership>>,
+    /// What goes on beside the body.
+    aside: Aside,
+}
+
+/// What a call waits for, apart from its body. Both are boxed, because what they keep would be in every future of every
+/// annotated function, and again in each that calls it.
+enum Aside {
+    /// For nothing yet.
+    Begin,
+    /// For the lock.
+    Acquiring(Acquiring),
+    /// For a loss of the lease.
+    Watch(Watch),
 }
 
 /// How the body of a call ended.
@@ -48,6 +63,7 @@ impl<R> Call<R> {
             key: None,
             manager: None,
             ownership: None,
+            aside: Aside::Begin,
         }
     }
 
@@ -62,27 +78,57 @@ impl<R> Call<R> {
     }
 
     /// Acquires the lock and polls `body` under it.
-    pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        // Boxed, both of them: what they keep would be in every future of every annotated function, and again in each
-        // that calls it.
-        if let Err(error) = Box::pin(self.hold()).await {
-            return Ended::Refused(self.refuse(error));
+    ///
+    /// Not an `async fn`: what is compiled for each body is one call.
+    pub fn run<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut F>) -> impl Future<Output = Ended<R>> {
+        Run { call: self, body }
+    }
+
+    fn poll_run(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        if !matches!(self.aside, Aside::Watch(_)) {
+            match self.poll_hold(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Ended::Refused(self.refuse(error))),
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        Box::pin(self.run_held(body)).await
+        self.poll_held(body, context)
     }
 
     /// Acquires the lock. From here on this call's drop releases it.
+    #[cfg(feature = "queue")]
     pub(crate) async fn hold(&mut self) -> Result<(), LockError> {
+        poll_fn(|context| self.poll_hold(context)).await
+    }
+
+    fn poll_hold(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LockError>> {
+        let begun = match &mut self.aside {
+            Aside::Acquiring(acquiring) => Begun::Over(ready!(acquiring.as_mut().poll(context))),
+            Aside::Begin | Aside::Watch(_) => self.begin(),
+        };
+        match begun {
+            Begun::Over(outcome) => {
+                // What was acquired may have been waited for until the lease had run out.
+                let waited = matches!(self.aside, Aside::Acquiring(_));
+                self.aside = Aside::Watch(Watch::default());
+                self.ownership = Some(outcome?);
+                Poll::Ready(if waited { self.still_held() } else { Ok(()) })
+            }
+            Begun::Later(acquiring) => {
+                self.aside = Aside::Acquiring(acquiring);
+                self.poll_hold(context)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Begun {
         let Some(key) = self.key.take() else {
-            return Err(no_key());
+            return Begun::Over(Err(no_key()));
         };
-        let Some(manager) = self.manager.take().or_else(LockManager::installed) else {
-            return Err(LockError::NoManager { key: Some(key) });
-        };
-        self.ownership = Some(manager.acquire(key, self.spec).await?);
-        // The last moment before the body: between the grant and here the lease may have run out, or the hold that
-        // is joined may have been lost.
-        self.still_held()
+        match self.manager.take().or_else(LockManager::installed) {
+            Some(manager) => manager.begin(key, self.spec),
+            None => Begun::Over(Err(LockError::NoManager { key: Some(key) })),
+        }
     }
 
     /// An error when what was acquired is not held any more.
@@ -105,18 +151,27 @@ impl<R> Call<R> {
         self.key.as_ref()
     }
 
-    /// Polls `body` under the lock that [`hold`](Self::hold) acquired. To be boxed, as in [`run`](Self::run).
-    pub(crate) async fn run_held<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        let Some(ownership) = &self.ownership else {
-            return Ended::Refused(self.refuse(no_key()));
+    /// Polls `body` under the lock that [`hold`](Self::hold) acquired.
+    #[cfg(feature = "queue")]
+    pub(crate) fn run_held<'a, F: Future<Output = R>>(
+        &'a mut self,
+        mut body: Pin<&'a mut F>,
+    ) -> impl Future<Output = Ended<R>> {
+        poll_fn(move |context| self.poll_held(body.as_mut(), context))
+    }
+
+    fn poll_held(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        let (Some(ownership), Aside::Watch(watch)) = (&self.ownership, &mut self.aside) else {
+            return Poll::Ready(Ended::Refused(self.refuse(no_key())));
         };
-        match body::under(ownership, self.spec.on_lost, body).await {
+        let polled = ready!(body::poll(ownership, self.spec.on_lost, watch, body, context));
+        Poll::Ready(match polled {
             Ok(output) => Ended::Finished(output),
             Err(reason) => Ended::Lost {
                 key: ownership.hold().key.clone(),
                 reason,
             },
-        }
+        })
     }
 
     /// Releases the lock and gives the function's output; a lost lease is an error.
@@ -150,7 +205,8 @@ impl<R> Call<R> {
             )
             // Nobody waits for what never ran, either.
             | (_, Ended::Refused(_))
-            | (None, _) => None,
+            // Nor for what is over.
+            | (Some(Ending::Over(_)) | None, _) => None,
             (Some(ending), _) => Some(Box::pin(confirm(ending))),
         };
         let mut rest = Some((ended, output));
@@ -171,6 +227,21 @@ impl<R> Call<R> {
             Some(skipped) if self.spec.on_conflict == OnConflict::Skip && error.is_conflict() => skipped(),
             _ => (self.returns.refused)(error),
         }
+    }
+}
+
+/// A call until its body has ended.
+struct Run<'a, R, F> {
+    call: &'a mut Call<R>,
+    body: Pin<&'a mut F>,
+}
+
+impl<R, F: Future<Output = R>> Future for Run<'_, R, F> {
+    type Output = Ended<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        let Run { call, body } = &mut *self;
+        call.poll_run(body.as_mut(), context)
     }
 }
 

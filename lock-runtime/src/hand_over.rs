@@ -21,14 +21,13 @@ pub(crate) const LONGEST: Duration = Duration::from_millis(100);
 /// What must be left of a lease that is handed on.
 const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Hands the lease of a hold that has ended to the next in line, if that may be. `lost`: why it was not valid any more.
-pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
+/// Hands the lease of a hold that has ended at `now` to the next in line, if that may be. `lost`: why it was not valid any more.
+pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> bool {
     let HandOver { chain, left, until } = hold.hand_over;
     if left == 0 {
         return false;
     }
     let lines = &hold.timeline.lines;
-    let now = hold.timeline.clock.now();
     let goes_on = lost.is_none()
         && now < until
         && !hold.doubtful

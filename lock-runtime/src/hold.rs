@@ -1,15 +1,16 @@
 //! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
 use crate::clock::Moment;
 use crate::manager::Shared;
+use crate::present::Counted;
+use crate::schedule::Place;
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
 use crate::timeline::Timeline;
@@ -53,16 +54,10 @@ pub(crate) struct Hold {
     lost: Notify,
     /// The release has begun. Apart from `state`, because a lost hold ends too.
     ended: AtomicBool,
-    /// What a shutdown waits for. A std mutex, held to take one out.
-    presence: Mutex<Presence>,
-}
-
-/// A hold as a shutdown sees it.
-struct Presence {
-    /// Until it is lost or ends: the time that bodies are given.
-    held: Option<TaskTrackerToken>,
-    /// Until its release was begun: a lost body is still to be dropped.
-    running: Option<TaskTrackerToken>,
+    /// As what a shutdown still waits for it: a [`Counted`].
+    counted: AtomicU8,
+    /// Where the schedule has it.
+    pub(crate) place: Place,
 }
 
 /// What an acquire got.
@@ -117,6 +112,7 @@ pub(crate) enum State {
 }
 
 impl Hold {
+    /// A hold that was counted as [`Present`](crate::present::Present) already.
     pub(crate) fn new(
         grant: Grant,
         terms: Terms,
@@ -124,10 +120,6 @@ impl Hold {
         timeline: Arc<Timeline>,
         telemetry: Telemetry,
     ) -> Self {
-        let presence = Mutex::new(Presence {
-            held: Some(shared.held.token()),
-            running: Some(shared.running.token()),
-        });
         Self {
             id: HoldId(unique()),
             key: grant.key,
@@ -146,18 +138,25 @@ impl Hold {
             state: AtomicU8::new(State::Held.encode()),
             lost: Notify::new(),
             ended: AtomicBool::new(false),
-            presence,
+            counted: AtomicU8::new(Counted::BOTH.bits()),
+            place: Place::default(),
         }
     }
 
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
+        match State::decode(self.state.load(Ordering::Acquire)) {
+            State::Held => self.state_at(self.timeline.clock.now()),
+            state => state,
+        }
+    }
+
+    /// What [`state`](Self::state) is if it is `now`.
+    fn state_at(&self, now: Moment) -> State {
         let state = State::decode(self.state.load(Ordering::Acquire));
         if state != State::Held {
-            return state;
-        }
-        let now = self.timeline.clock.now();
-        if now >= self.max_end() && self.max_end() <= self.deadline() {
+            state
+        } else if now >= self.max_end() && self.max_end() <= self.deadline() {
             self.lose(LostReason::MaxHold)
         } else if now >= self.deadline() {
             self.lose(LostReason::Expired)
@@ -201,7 +200,7 @@ impl Hold {
             .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => {
-                self.presence().held = None;
+                self.count_as(Counted::RUNNING);
                 self.lost.notify_waiters();
                 // Last: it runs a subscriber's code, which may take its time.
                 self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
@@ -211,28 +210,34 @@ impl Hold {
         }
     }
 
-    /// Begins the end of the hold; true for the first caller only, who must release. Renewal stops here.
-    pub(crate) fn begin_end(&self) -> bool {
+    /// Begins the end of the hold; gives the moment of it to the first caller only, who must release. Renewal stops here.
+    pub(crate) fn begin_end(&self) -> Option<Moment> {
         if self.ended.swap(true, Ordering::AcqRel) {
-            return false;
+            return None;
         }
+        let now = self.timeline.clock.now();
         let (held, ended) = (State::Held.encode(), State::Ended.encode());
         // A lease whose time is over is lost, also if this is the first to notice.
-        if self.state() == State::Held {
+        if self.state_at(now) == State::Held {
             // It fails if the lease was lost in this moment; then that stays.
             let _ = self
                 .state
                 .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
         }
         self.timeline.forget(self);
-        self.presence().held = None;
-        true
+        Some(now)
     }
 
     /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
     /// between the two would end the lock thread under it.
     pub(crate) fn release_begun(&self) {
-        self.presence().running = None;
+        self.count_as(Counted::NOWHERE);
+    }
+
+    /// Leaves the numbers of holds in which it is not counted any more.
+    fn count_as(&self, counted: Counted) {
+        let before = self.counted.fetch_and(counted.bits(), Ordering::AcqRel);
+        self.shared.present.leave(Counted::from_bits(before & !counted.bits()));
     }
 
     /// When the schedule should look at this hold.
@@ -330,10 +335,6 @@ impl Hold {
         self.ended.load(Ordering::Acquire)
     }
 
-    fn presence(&self) -> MutexGuard<'_, Presence> {
-        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The next renewal that is planned; `NEVER` while one is under way.
     pub(crate) fn planned(&self) -> Moment {
         Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
@@ -345,6 +346,13 @@ impl Hold {
 
     fn max_end(&self) -> Moment {
         self.terms.max_hold.map_or(Moment::NEVER, |max| self.granted.plus(max))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Where nobody has released it; never otherwise.
+        self.shared.present.leave(Counted::from_bits(*self.counted.get_mut()));
     }
 }
 

@@ -73,7 +73,6 @@
 )]
 
 mod acquire;
-mod alarms;
 mod attempts;
 mod backend;
 mod body;
@@ -91,6 +90,7 @@ mod holder;
 mod key;
 mod lease;
 mod line;
+mod local;
 mod manager;
 #[cfg_attr(
     not(feature = "simulation"),
@@ -100,6 +100,7 @@ mod network;
 mod outcome;
 mod ownership;
 mod pauses;
+mod present;
 #[cfg(feature = "queue")]
 mod queue;
 mod release;
@@ -116,6 +117,7 @@ mod template;
 mod terms;
 mod thread;
 mod timeline;
+mod timetable;
 mod tls;
 mod url;
 

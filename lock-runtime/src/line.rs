@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::alarms::Elapsed;
 use crate::clock::Moment;
 use crate::contender;
 use crate::hold::{Grant, Hold};
@@ -21,7 +20,7 @@ use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
-use crate::timeline::Timeline;
+use crate::timeline::{Elapsed, Timeline};
 use crate::{Key, LockError, LostReason};
 
 /// How much longer than its wait a caller waits for an answer of the backend; the contract allows 1 s.
@@ -255,8 +254,10 @@ impl Waiter {
 
     /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
     pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
-        let waited = grant.granted.since(self.started);
+        let waited = || grant.granted.since(self.started);
         let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
+        // Counted also where a shutdown has begun: the hold learns of it below.
+        let _open = shared.present.enter();
         let hold = Arc::new(Hold::new(
             grant,
             self.terms,
@@ -265,7 +266,7 @@ impl Waiter {
             telemetry,
         ));
         let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
-        timeline.watch(Arc::clone(&hold));
+        timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
         if shared.closing.is_cancelled() {
             hold.lose(LostReason::Shutdown);

@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use crate::acquire;
 use crate::attempts;
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, Failure, Stored};
+use crate::backend::{Backend, BoxFuture, Failure, Stored};
 use crate::clock::Clock;
+use crate::local;
 use crate::ownership::Ownership;
+use crate::present::Present;
 use crate::release::unavailable;
 use crate::scope;
 use crate::shutdown;
@@ -42,7 +44,7 @@ pub(crate) struct Shared {
     /// Stands before every key.
     pub(crate) namespace: String,
     /// Stands behind every token, for operators.
-    pub(crate) owner: String,
+    pub(crate) owner: Arc<str>,
     pub(crate) default_ttl: Duration,
     pub(crate) default_wait: Duration,
     /// Spans and events have a hash for the key.
@@ -60,10 +62,10 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// Cancelled when the shutdown's time is nearly over: what clears up does so once more, and ends.
     pub(crate) last_call: CancellationToken,
-    /// Has a token for each attempt at a hold, and for each hold until it is lost or ends.
+    /// Has a token for each attempt at a hold that is under way.
     pub(crate) held: TaskTracker,
-    /// Has a token for each hold until it ends: a lost body may still run.
-    pub(crate) running: TaskTracker,
+    /// Counts the holds.
+    pub(crate) present: Present,
     /// Has the releases that go on in the background.
     pub(crate) releases: TaskTracker,
     /// Started with the first hold that needs it.
@@ -72,6 +74,17 @@ pub(crate) struct Shared {
     /// await.
     paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
 }
+
+/// What becomes of a wish for a lock.
+pub(crate) enum Begun {
+    /// At once.
+    Over(Result<Arc<Ownership>, LockError>),
+    /// In a while: somebody else has it, or a server is asked.
+    Later(Acquiring),
+}
+
+/// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
+pub(crate) type Acquiring = BoxFuture<'static, Result<Arc<Ownership>, LockError>>;
 
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
@@ -190,23 +203,43 @@ impl LockManager {
         shutdown::shutdown(&self.0, grace).await;
     }
 
-    /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for.
-    pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+    /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for. To be called
+    /// in the first poll of whoever asks.
+    pub(crate) fn begin(&self, key: Key, spec: &Spec) -> Begun {
         let shared = &self.0;
-        let name = shared.name(&key)?;
-        let terms = Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?;
+        let checked = shared
+            .name(&key)
+            .and_then(|name| Ok((name, Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?)));
+        let (name, terms) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Begun::Over(Err(error)),
+        };
         match scope::surrounding(shared, &name) {
             Some(ownership) if spec.reentrant => {
-                return match ownership.hold().lost_reason() {
+                return Begun::Over(match ownership.hold().lost_reason() {
                     None => Ok(ownership),
                     Some(reason) => Err(LockError::Lost { key, reason }),
-                };
+                });
             }
-            Some(_) => return Err(LockError::Reentered { key }),
+            Some(_) => return Begun::Over(Err(LockError::Reentered { key })),
             None => {}
         }
+        if let Some(store) = shared.backend.store() {
+            return local::begin(shared, store, key, name, terms);
+        }
         let claim = attempts::claim(shared, name);
-        acquire::acquire(shared, key, claim, terms).await
+        let shared = Arc::clone(shared);
+        Begun::Later(Box::pin(
+            async move { acquire::acquire(&shared, key, claim, terms).await },
+        ))
+    }
+
+    /// As [`begin`](Self::begin), to its end.
+    pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+        match self.begin(key, spec) {
+            Begun::Over(outcome) => outcome,
+            Begun::Later(acquiring) => acquiring.await,
+        }
     }
 
     async fn ask<T, F>(&self, key: Key, question: impl FnOnce(Arc<dyn Backend>, String) -> F) -> Result<T, LockError>
@@ -250,13 +283,13 @@ impl Shared {
             simulated,
             backend,
             namespace,
-            owner,
+            owner: owner.into(),
             default_ttl,
             default_wait,
             closing: CancellationToken::new(),
             last_call: CancellationToken::new(),
             held: TaskTracker::new(),
-            running: TaskTracker::new(),
+            present: Present::default(),
             releases: TaskTracker::new(),
             real: OnceLock::new(),
             paused: Mutex::default(),
@@ -266,7 +299,9 @@ impl Shared {
     /// The full name of a key, checked.
     fn name(&self, key: &Key) -> Result<String, LockError> {
         key.check()?;
-        let name = format!("{}{}", self.namespace, key);
+        let mut name = String::with_capacity(self.namespace.len() + key.as_str().len());
+        name.push_str(&self.namespace);
+        name.push_str(key.as_str());
         if name.starts_with(RESERVED) {
             return Err(LockError::InvalidKey {
                 key: key.shortened(),
@@ -280,7 +315,17 @@ impl Shared {
 
     /// The timeline that the caller's holds live by.
     pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        if (self.simulated || (self.backend.is_local() && Clock::here() == Clock::Paused))
+        let clock = if self.backend.is_local() {
+            Clock::here()
+        } else {
+            Clock::Real
+        };
+        self.timeline_by(clock, key)
+    }
+
+    /// As [`timeline`](Self::timeline), for a caller that lives by `clock`.
+    pub(crate) fn timeline_by(&self, clock: Clock, key: &Key) -> Result<Arc<Timeline>, LockError> {
+        if (self.simulated || clock == Clock::Paused)
             && let Ok(runtime) = Handle::try_current()
         {
             let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -48,18 +48,16 @@ impl Drop for Ownership {
 impl Hold {
     /// Ends the hold. Only the first call does something, from wherever it comes; the others get `None`.
     pub(crate) fn release(self: &Arc<Self>) -> Option<Ending> {
-        if !self.begin_end() {
-            return None;
-        }
+        let now = self.begin_end()?;
         let lost = match self.state() {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         };
-        self.telemetry.ended(&self.key, self.held_for(), lost);
-        let ending = if hand_over::pass_on(self, lost) {
+        self.telemetry.ended(&self.key, || self.held_for(), lost);
+        let ending = if hand_over::pass_on(self, lost, now) {
             Ending::Over(ReleaseEnd::Released)
         } else {
-            release::start(Arc::clone(self), lost)
+            release::start(self, lost, now)
         };
         self.release_begun();
         Some(ending)

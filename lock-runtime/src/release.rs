@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::alarms::Elapsed;
+use crate::backend::memory::Store;
 use crate::backend::{Applied, Claim, Failure, FailureKind, Leave, Released};
 use crate::clock::Moment;
 use crate::hold::Hold;
 use crate::manager::Shared;
 use crate::ownership::Ending;
 use crate::pauses::pauses;
-use crate::timeline::Timeline;
+use crate::timeline::{Elapsed, Timeline};
 use crate::{LockError, LostReason};
 
 /// How long a caller waits for its release to be confirmed, before it goes on in the background.
@@ -35,22 +34,22 @@ pub(crate) enum ReleaseEnd {
 /// (`TCP_USER_TIMEOUT`).
 const LATE: Duration = Duration::from_secs(10);
 
-/// Starts the release of a hold that has ended.
-pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
+/// Starts the release of a hold that has ended at `now`.
+pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
         && !hold.shared.backend.is_quorum()
     {
-        clear_up_late_acquires(&hold);
+        clear_up_late_acquires(hold);
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
-    if hold.shared.backend.is_local() {
-        return Ending::Over(local(&hold, lost));
+    if let Some(store) = hold.shared.backend.store() {
+        return Ending::Over(local(hold, store, lost, now));
     }
     if lost.is_none() && !hold.doubtful && hold.rest_of_least().is_none() {
         let under_way = hold.shared.releases.token();
-        return Ending::Here(Here(Some((hold, under_way))));
+        return Ending::Here(Here(Some((Arc::clone(hold), under_way))));
     }
-    Ending::UnderWay(on_lock_thread(hold, lost, PATIENCE, false))
+    Ending::UnderWay(on_lock_thread(Arc::clone(hold), lost, PATIENCE, false))
 }
 
 /// The release goes on there, whatever becomes of its caller.
@@ -122,12 +121,13 @@ async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
 }
 
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
-fn local(hold: &Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
-    match ask(hold, Duration::ZERO).now_or_never() {
-        Some(Ok(answer)) => conclude(hold, lost, answer, false),
-        Some(Err(failure)) => ReleaseEnd::Failed(failure),
-        None => ReleaseEnd::Failed(interrupted(None)),
-    }
+fn local(hold: &Hold, store: &Store, lost: Option<LostReason>, now: Moment) -> ReleaseEnd {
+    let clock = hold.timeline.clock;
+    let answer = match hold.rest_of_least() {
+        None => store.release(&hold.claim, Leave::Nothing, clock, now),
+        Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, clock.now()),
+    };
+    conclude(hold, lost, answer, false)
 }
 
 /// Releases once more what a renewal may have armed that was answered after the release.
@@ -136,8 +136,8 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
         // Then the release has deleted the key, and a renewal never creates one.
         return;
     }
-    if hold.shared.backend.is_local() {
-        local(hold, Some(LostReason::Missing));
+    if let Some(store) = hold.shared.backend.store() {
+        local(hold, store, Some(LostReason::Missing), hold.timeline.clock.now());
     } else {
         let again = Arc::clone(hold);
         let background = async move {

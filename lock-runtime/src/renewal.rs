@@ -58,7 +58,8 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
         for batch in batches.into_values().filter(|batch| !batch.holds.is_empty()) {
             tokio::spawn(renew(batch, clock, Arc::clone(&backend)));
         }
-        let next = schedule.next_look();
+        schedule.ring(now);
+        let next = schedule.next_look(now);
         // Every branch only wakes the loop, which looks at everything again: nothing is lost with the others.
         tokio::select! {
             biased;

@@ -15,14 +15,13 @@ use std::any::Any;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-#[cfg(feature = "queue")]
-use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{Fence, LockError};
 
@@ -36,8 +35,29 @@ pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
 pub(crate) struct Claim {
     /// The full name: namespace and key.
     pub(crate) name: String,
-    /// What the backend stores: the holder's random token, a space, the owner label.
-    pub(crate) value: String,
+    pub(crate) value: Value,
+}
+
+/// What the backend stores for a hold. As a text only where it is sent: a hold keeps it for as long as it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Value {
+    /// No other hold has it.
+    pub(crate) token: Uuid,
+    /// The manager's label, for operators.
+    pub(crate) owner: Arc<str>,
+}
+
+impl Value {
+    /// The token, a space, the owner label.
+    pub(crate) fn text(&self) -> String {
+        let mut token = Uuid::encode_buffer();
+        let token: &str = self.token.hyphenated().encode_lower(&mut token);
+        let mut text = String::with_capacity(token.len() + 1 + self.owner.len());
+        text.push_str(token);
+        text.push(' ');
+        text.push_str(&self.owner);
+        text
+    }
 }
 
 /// The answer to an acquire.
@@ -153,9 +173,14 @@ pub(crate) enum Woken {
 ///
 /// `within` is each operation's own deadline: after it, the answer is a [`Failure`], whatever hangs.
 pub(crate) trait Backend: Send + Sync + 'static {
+    /// The locks, where they are in this process: then everything is done at once, wherever it is called.
+    fn store(&self) -> Option<&Arc<memory::Store>> {
+        None
+    }
+
     /// Operations complete at once, wherever they are called: no need of a thread of our own.
     fn is_local(&self) -> bool {
-        false
+        self.store().is_some()
     }
 
     /// Connects and asks whether locks can be kept there. For the start of a program: the error says which part of

@@ -29,10 +29,7 @@ fn hold(spec: &Spec) -> Hold {
     );
     let key = Key::from("k");
     let terms = Terms::new(spec, TTL, DEFAULT_WAIT, &key).unwrap();
-    let claim = Claim {
-        name: "k".to_owned(),
-        value: "token owner".to_owned(),
-    };
+    let claim = crate::scripted::claim("token");
     let now = Clock::Paused.now();
     let telemetry = Telemetry::here(false);
     let grant = Grant {
@@ -46,6 +43,7 @@ fn hold(spec: &Spec) -> Hold {
         doubtful: false,
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));
+    assert!(shared.present.enter());
     Hold::new(grant, terms, Arc::new(shared), timeline, telemetry)
 }
 
@@ -86,7 +84,7 @@ async fn the_first_reason_stays_and_wakes_who_waits() {
     lost.await;
     assert_eq!(hold.lose(LostReason::Missing), State::Lost(LostReason::Taken));
     assert_eq!(hold.next_event(), Moment::NEVER);
-    assert!(hold.begin_end());
+    assert!(hold.begin_end().is_some());
     assert_eq!(hold.state(), State::Lost(LostReason::Taken));
 }
 
@@ -112,27 +110,34 @@ async fn a_deadline_before_max_hold_comes_first() {
 async fn only_the_first_end_releases_and_a_late_one_finds_the_loss() {
     let first = hold(&Spec::fail());
     assert!(!first.has_ended());
-    assert!(first.begin_end());
-    assert!(first.has_ended() && !first.begin_end());
+    assert!(first.begin_end().is_some());
+    assert!(first.has_ended() && first.begin_end().is_none());
     assert_eq!((first.state(), first.remaining()), (State::Ended, Duration::ZERO));
     assert_eq!((first.lost_reason(), first.next_event()), (None, Moment::NEVER));
     let late = hold(&Spec::fail());
     advance(TTL).await;
-    assert!(late.begin_end());
+    assert!(late.begin_end().is_some());
     assert_eq!(late.state(), State::Lost(LostReason::Expired));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_holds_until_they_are_lost_and_for_bodies_until_they_are_dropped() {
     let one = hold(&Spec::fail());
-    assert_eq!((one.shared.held.len(), one.shared.running.len()), (1, 1));
+    assert_eq!(one.shared.present.counts(), (1, 1));
     one.lose(LostReason::Taken);
-    assert_eq!((one.shared.held.len(), one.shared.running.len()), (0, 1));
+    assert_eq!(one.shared.present.counts(), (0, 1));
     one.release_begun();
-    assert_eq!(one.shared.running.len(), 0);
+    assert_eq!(one.shared.present.counts(), (0, 0));
     let other = hold(&Spec::fail());
     other.begin_end();
-    assert_eq!((other.shared.held.len(), other.shared.running.len()), (0, 1));
+    assert_eq!(other.shared.present.counts(), (1, 1), "its release is still to begin");
+    other.release_begun();
+    assert_eq!(other.shared.present.counts(), (0, 0));
+    let shared = {
+        let forgotten = hold(&Spec::fail());
+        Arc::clone(&forgotten.shared)
+    };
+    assert_eq!(shared.present.counts(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

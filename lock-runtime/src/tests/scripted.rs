@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Wakeup, Woken,
+    Value, Wakeup, Woken,
 };
 use crate::hold::{Grant, Hold};
 use crate::manager::Shared;
@@ -39,7 +40,6 @@ pub(crate) struct Scripted {
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
     pub(crate) disturbed: watch::Sender<u64>,
-    is_local: bool,
     /// The driver of the renewals, or an acquire after a fifth of a second, is to panic so many times.
     pub(crate) panics: AtomicUsize,
     /// How many wake-ups were made. None of them ever arms or wakes.
@@ -91,11 +91,6 @@ impl Scripted {
     /// As a majority of several servers.
     pub(crate) fn with_quorum(self, is_quorum: bool) -> Self {
         Self { is_quorum, ..self }
-    }
-
-    /// As in this process.
-    pub(crate) fn with_local(self) -> Self {
-        Self { is_local: true, ..self }
     }
 
     /// With what a manager has around it, on the runtime and the clock of the test.
@@ -157,7 +152,7 @@ impl Scripted {
 /// A hold of the lock `k` that was granted just now, renewed and watched.
 pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
     let hold = unwatched(shared, spec, doubtful);
-    hold.timeline.watch(Arc::clone(&hold));
+    hold.timeline.watch(&hold);
     hold
 }
 
@@ -178,13 +173,17 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
         doubtful,
     };
     let telemetry = Telemetry::here(false);
+    assert!(shared.present.enter());
     Arc::new(Hold::new(grant, terms, Arc::clone(shared), timeline, telemetry))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
     Claim {
         name: "k".to_owned(),
-        value: format!("{token} owner"),
+        value: Value {
+            token: Uuid::from_u128(token.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))),
+            owner: "owner".into(),
+        },
     }
 }
 
@@ -203,17 +202,13 @@ async fn answer<T>(written: Option<Answer<T>>, within: Duration) -> Result<T, Fa
 }
 
 impl Backend for Scripted {
-    fn is_local(&self) -> bool {
-        self.is_local
-    }
-
     fn acquire<'a>(
         &'a self,
         claim: &'a Claim,
         _ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        self.note(Asked::Acquire(claim.value.clone()));
+        self.note(Asked::Acquire(claim.value.text()));
         if self.is_to_panic() {
             return Box::pin(async {
                 sleep(ms(200)).await;

@@ -25,7 +25,7 @@ impl RedisBackend {
 
     pub(super) fn end_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
         let lane = self.lanes.as_ref()?.open_here()?;
-        let call = self.ending(&claim.name, claim.value.as_bytes(), Leave::Nothing);
+        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
         let number = lane.number;
         let answer = async move { answer::released(&lane.ask(call).await?) };
         Some((number, Box::pin(answer)))
@@ -39,7 +39,7 @@ impl RedisBackend {
         within: Duration,
     ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
         let lane = self.lanes.as_ref()?.numbered(route)?;
-        let call = self.ending(&claim.name, claim.value.as_bytes(), Leave::Nothing);
+        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
         Some(Box::pin(async move {
             match timeout(within, lane.ask(call)).await {
                 Ok(reply) => answer::released(&reply?),

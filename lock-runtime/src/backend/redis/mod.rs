@@ -153,7 +153,7 @@ impl RedisBackend {
             .arg(&claim.name)
             .arg(FENCE_COUNTER)
             .arg(LONGEST_TTL)
-            .arg(&claim.value)
+            .arg(claim.value.text())
             .arg(millis(ttl));
         answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
     }
@@ -178,14 +178,19 @@ impl RedisBackend {
         wake: Wake,
         within: Duration,
     ) -> Result<Released, Failure> {
-        let call = release(&claim.name, claim.value.as_bytes(), leave, wake);
+        let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
         answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
     }
 
     async fn claim(&self, claim: &Claim, ttl: Duration, fences: u64, within: Duration) -> Result<Acquired, Failure> {
         let confirmation = (self.min_replicas > 0).then(|| Confirmation {
             replicas: self.min_replicas,
-            undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
+            undo: release(
+                &claim.name,
+                claim.value.text().as_bytes(),
+                Leave::Nothing,
+                Wake::Waiters,
+            ),
         });
         let counter = self.servers.counter(&claim.name);
         let call = acquire(claim, &counter, ttl, fences);
@@ -202,7 +207,7 @@ impl RedisBackend {
                 let call = ACQUIRE
                     .keys(1)
                     .arg(&claim.name)
-                    .arg(&claim.value)
+                    .arg(claim.value.text())
                     .arg(millis(ttl))
                     .arg(fences);
                 let within = within.saturating_sub(started.elapsed());
@@ -236,7 +241,7 @@ fn acquire(claim: &Claim, counter: &str, ttl: Duration, fences: u64) -> ScriptCa
         .keys(2)
         .arg(&claim.name)
         .arg(counter)
-        .arg(&claim.value)
+        .arg(claim.value.text())
         .arg(millis(ttl))
         .arg(fences)
 }
@@ -318,7 +323,10 @@ impl Backend for RedisBackend {
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
         // And its place in the line, so that giving up a turn is the same.
-        Box::pin(self.end_in_turn(&claim.name, claim.value.as_bytes(), leave, within))
+        Box::pin(async move {
+            let value = claim.value.text();
+            self.end_in_turn(&claim.name, value.as_bytes(), leave, within).await
+        })
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
@@ -380,7 +388,7 @@ impl Backend for RedisBackend {
 
     fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
         if self.has_line() {
-            Wakeups::stand(&self.wakeups, &self.granted, &claim.value, runtime)
+            Wakeups::stand(&self.wakeups, &self.granted, &claim.value.text(), runtime)
         } else {
             self.wakeup(&claim.name, runtime)
         }

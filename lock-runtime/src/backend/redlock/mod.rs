@@ -30,6 +30,7 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::background::Background;
 use self::claimed::Claimed;
@@ -48,7 +49,7 @@ pub(crate) struct RedlockBackend {
     /// Counts reconnections, of all members.
     disturbed: Arc<watch::Sender<u64>>,
     /// What is asked for, or held, by its value. A std mutex, held for a map operation.
-    claims: Mutex<HashMap<String, Arc<Claimed>>>,
+    claims: Mutex<HashMap<Uuid, Arc<Claimed>>>,
     /// Has what goes on after its caller has the answer.
     background: Background,
 }
@@ -110,14 +111,14 @@ impl RedlockBackend {
     fn claimed(&self, claim: &Claim, ttl: Duration) -> Arc<Claimed> {
         let mut claims = self.claims();
         let claimed = claims
-            .entry(claim.value.clone())
+            .entry(claim.value.token)
             .or_insert_with(|| Arc::new(Claimed::new(claim.clone(), ttl, self.background.clone())));
         Arc::clone(claimed)
     }
 
     /// The state of a claim whose release begins.
     fn released(&self, claim: &Claim) -> Arc<Claimed> {
-        let claimed = self.claims().remove(&claim.value);
+        let claimed = self.claims().remove(&claim.value.token);
         let claimed = claimed.unwrap_or_else(|| {
             Arc::new(Claimed::new(
                 claim.clone(),
@@ -129,7 +130,7 @@ impl RedlockBackend {
         claimed
     }
 
-    fn claims(&self) -> MutexGuard<'_, HashMap<String, Arc<Claimed>>> {
+    fn claims(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Claimed>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -65,7 +65,7 @@ impl RedlockBackend {
             .iter()
             .filter_map(|&index| Some((index, self.members.get(index)?)))
         {
-            let claimed = self.claims().get(&claim.value).cloned();
+            let claimed = self.claims().get(&claim.value.token).cloned();
             // Its release has begun.
             let Some(claimed) = claimed else { return };
             let asked = claimed.ask(index, Arc::clone(member), (ttl / 10).clamp(VOTE.0, VOTE.1));

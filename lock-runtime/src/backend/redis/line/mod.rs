@@ -30,7 +30,7 @@ impl RedisBackend {
         if self.has_line() {
             let call = self
                 .with_line(TURN.keys(4), &claim.name)
-                .arg(&claim.value)
+                .arg(claim.value.text())
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
                 .arg(millis(turn.first_lease))

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 use uuid::Uuid;
 
-use super::super::super::{Acquired, Backend, Claim, Leave, Released, Turn, Wakeup, Woken};
+use super::super::super::{Acquired, Backend, Claim, Leave, Released, Turn, Value, Wakeup, Woken};
 use super::super::server::Server;
 use super::super::{RedisBackend, Settings};
 use crate::Fence;
@@ -48,7 +48,7 @@ impl Process {
     async fn with(backend: RedisBackend) -> Self {
         let claim = Claim {
             name: NAME.to_owned(),
-            value: format!("{} tests", Uuid::new_v4()),
+            value: value(),
         };
         let mut place = backend.place(&claim, &Handle::current());
         timeout(WITHIN, place.armed()).await.expect("the subscription");
@@ -97,7 +97,15 @@ impl Process {
     }
 
     fn holds(&self, server: &Server) -> bool {
-        holder(server).is_some_and(|value| value == self.claim.value)
+        holder(server).is_some_and(|value| value == self.claim.value.text())
+    }
+}
+
+/// Of a hold of its own.
+fn value() -> Value {
+    Value {
+        token: Uuid::new_v4(),
+        owner: "tests".into(),
     }
 }
 

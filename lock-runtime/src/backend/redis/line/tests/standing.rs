@@ -14,7 +14,7 @@ async fn a_place_whose_time_is_over_costs_nothing() {
     let stay = Duration::from_millis(1);
     dead.stand_with(Turn { stay, ..TURN }).await;
     next.stand().await;
-    let place: String = server.ask(&["HGET", PLACES, &dead.claim.value]);
+    let place: String = server.ask(&["HGET", PLACES, &dead.claim.value.text()]);
     let alive_until: u64 = place.split(' ').next().unwrap().parse().unwrap();
     until("the end of its time", || {
         let (seconds, micros): (u64, u64) = server.ask(&["TIME"]);
@@ -191,9 +191,9 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
         .concat();
         server.ask::<()>(&words);
         let (one, two) = (backend(&server), backend(&server));
-        let claims = ["one", "two"].map(|value| Claim {
+        let claims = ["one", "two"].map(|_| Claim {
             name: NAME.to_owned(),
-            value: value.to_owned(),
+            value: value(),
         });
         let ask = async |backend: &RedisBackend, claim| backend.acquire_in_turn(claim, TURN, WITHIN).await.unwrap();
         let first = fence(&ask(&one, &claims[0]).await);
