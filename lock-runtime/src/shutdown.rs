@@ -42,6 +42,7 @@ pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
         }
         Some(_) | None => ending.await,
     }
+    shared.backend.close();
     for timeline in shared.timelines() {
         timeline.stop();
     }

@@ -293,6 +293,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
         Box::pin(std::future::ready(()))
     }
 
+    /// Nothing is asked any more: closes what lives on the callers' runtimes.
+    fn close(&self) {}
+
     /// Where calls of `namespace` are stored that wait for their lock; `None`: calls cannot be stored here.
     #[cfg(feature = "queue")]
     fn calls(&self, _namespace: &str) -> Option<Arc<dyn queue::CallStore>> {

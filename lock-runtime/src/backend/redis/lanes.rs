@@ -33,8 +33,8 @@ struct Shared {
     moved: Option<watch::Receiver<u64>>,
     /// Counts the connections that took the place of another one: what was stored may be gone then.
     replaced: Arc<watch::Sender<u64>>,
-    /// What each runtime has. A std mutex, held for a look.
-    lanes: Mutex<HashMap<runtime::Id, State>>,
+    /// What each runtime has; `None`: no more lanes. A std mutex, held for a look.
+    lanes: Mutex<Option<HashMap<runtime::Id, State>>>,
 }
 
 enum State {
@@ -67,7 +67,7 @@ impl Lanes {
             moved: place.moves(),
             place,
             replaced,
-            lanes: Mutex::default(),
+            lanes: Mutex::new(Some(HashMap::new())),
         }))
     }
 
@@ -75,7 +75,8 @@ impl Lanes {
     /// come later.
     pub(super) fn here(&self, runtime: &Handle) -> Option<Lane> {
         let caller = Handle::try_current().ok()?;
-        let mut lanes = self.0.lanes();
+        let mut guard = self.0.lanes();
+        let lanes = guard.as_mut()?;
         let Some(state) = lanes.get_mut(&caller.id()) else {
             lanes.insert(caller.id(), State::Seen);
             return None;
@@ -88,7 +89,7 @@ impl Lanes {
             State::Opening | State::Without(_) => return None,
         };
         let before = std::mem::replace(state, State::Opening);
-        drop(lanes);
+        drop(guard);
         drop(before);
         runtime.spawn(open(Arc::clone(&self.0), caller, again));
         None
@@ -97,16 +98,21 @@ impl Lanes {
     /// As [`here`](Self::here), for who only wants one that there is.
     pub(super) fn open_here(&self) -> Option<Lane> {
         let caller = Handle::try_current().ok()?;
-        match self.0.lanes().get(&caller.id()) {
+        match self.0.lanes().as_ref()?.get(&caller.id()) {
             Some(State::Open(lane)) if lane.moves == self.0.moves() => Some(lane.clone()),
             _ => None,
         }
     }
 
+    /// No more lanes.
+    pub(super) fn close(&self) {
+        let before = self.0.lanes().take();
+        drop(before);
+    }
+
     /// The lane with this number, from whichever runtime.
     pub(super) fn numbered(&self, number: u64) -> Option<Lane> {
-        let lanes = self.0.lanes();
-        lanes.values().find_map(|state| match state {
+        self.0.lanes().as_ref()?.values().find_map(|state| match state {
             State::Open(lane) if lane.number == number => Some(lane.clone()),
             _ => None,
         })
@@ -141,9 +147,8 @@ impl Lane {
             return;
         };
         let mut lanes = shared.lanes();
-        let broken = lanes
-            .values_mut()
-            .find(|state| matches!(state, State::Open(lane) if lane.number == self.number));
+        let mut states = lanes.iter_mut().flat_map(HashMap::values_mut);
+        let broken = states.find(|state| matches!(state, State::Open(lane) if lane.number == self.number));
         let before = broken.map(|state| std::mem::replace(state, State::Broken));
         drop(lanes);
         drop(before);
@@ -225,20 +230,27 @@ impl Drop for End {
         };
         let mut lanes = shared.lanes();
         // Another one may have taken its place.
-        let is_this = matches!(lanes.get(&self.runtime), Some(State::Open(lane)) if lane.number == self.number);
-        let before = is_this.then(|| lanes.remove(&self.runtime));
+        let before = lanes.as_mut().and_then(|lanes| {
+            let is_this = matches!(lanes.get(&self.runtime), Some(State::Open(lane)) if lane.number == self.number);
+            is_this.then(|| lanes.remove(&self.runtime))
+        });
         drop(lanes);
         drop(before);
     }
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<runtime::Id, State>> {
+    fn lanes(&self) -> MutexGuard<'_, Option<HashMap<runtime::Id, State>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, runtime: runtime::Id, state: State) {
-        let before = self.lanes().insert(runtime, state);
+        let mut lanes = self.lanes();
+        let before = match lanes.as_mut() {
+            Some(lanes) => lanes.insert(runtime, state),
+            None => Some(state),
+        };
+        drop(lanes);
         // Outside of the mutex: a lane that goes wakes who waits for that.
         drop(before);
     }

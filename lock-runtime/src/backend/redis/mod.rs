@@ -372,6 +372,12 @@ impl Backend for RedisBackend {
         self.give_up(route);
     }
 
+    fn close(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.close();
+        }
+    }
+
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
         Some(self.disturbed.subscribe())
     }
