@@ -1,5 +1,6 @@
 //! Places in the line: who loses them, and what is left of them.
 
+use super::super::super::slot::slot;
 use super::*;
 
 #[tokio::test]
@@ -205,5 +206,16 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
         assert!(fence(&ask(&two, &claims[1]).await) > first, "{rules:?}");
         assert_eq!(two.give_up_turn(&claims[1], WITHIN).await.unwrap(), Released::Done);
         assert_eq!(two.give_up_turn(&claims[1], WITHIN).await.unwrap(), Released::Missing);
+    }
+}
+
+#[test]
+fn in_a_cluster_the_line_is_in_the_slot_of_its_lock() {
+    let node = Url::parse("redis://127.0.0.1:1").unwrap();
+    let cluster = RedisBackend::cluster(&[node], &Settings::default()).unwrap();
+    for name in ["lock:job", "{user}:1", "lock:{user}:1", "a{}b", "}{", "lock:%7B", "ä"] {
+        let (line, places) = cluster.servers.line(name);
+        assert_eq!([slot(&line), slot(&places)], [slot(name); 2], "{line} {places}");
+        assert!(line.ends_with(name) && line != places);
     }
 }
