@@ -1,5 +1,8 @@
 //! Who gets the lock, and how it comes to know.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use super::*;
 
 #[tokio::test]
@@ -144,4 +147,35 @@ async fn a_lock_that_stays_taken_tells_the_first_in_line_the_new_time() {
         Acquired::Busy(Some(left)) => assert!(left <= rest + Duration::from_millis(1)),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn many_processes_exclude_each_other_and_no_turn_is_lost() {
+    const PROCESSES: u64 = 8;
+    const TURNS: u64 = 50;
+    let server = Server::start();
+    let (taken, last) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut tasks = Vec::new();
+    for _ in 0..PROCESSES {
+        let backend = Arc::new(backend(&server));
+        let (taken, last) = (Arc::clone(&taken), Arc::clone(&last));
+        tasks.push(async move {
+            for _ in 0..TURNS {
+                let mut process = Process::with(Arc::clone(&backend)).await;
+                let fence = match process.ask().await {
+                    Acquired::Granted(fence) => fence,
+                    // Not one question more: a grant that is lost is never found.
+                    Acquired::Busy(_) => process.granted().await,
+                };
+                assert!(!taken.swap(true, Ordering::SeqCst), "two hold the lock");
+                assert!(last.swap(fence.get(), Ordering::SeqCst) < fence.get());
+                tokio::task::yield_now().await;
+                taken.store(false, Ordering::SeqCst);
+                assert_eq!(process.release().await, Released::Done);
+            }
+        });
+    }
+    futures_util::future::join_all(tasks).await;
+    assert_eq!(super::holder(&server), None);
+    assert!(helpers(&server).is_empty());
 }

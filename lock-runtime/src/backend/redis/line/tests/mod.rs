@@ -3,6 +3,7 @@
 mod granting;
 mod standing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -35,17 +36,17 @@ fn backend(server: &Server) -> RedisBackend {
 
 /// One process, with one claim.
 struct Process {
-    backend: RedisBackend,
+    backend: Arc<RedisBackend>,
     claim: Claim,
     place: Box<dyn Wakeup>,
 }
 
 impl Process {
     async fn new(server: &Server) -> Self {
-        Self::with(backend(server)).await
+        Self::with(Arc::new(backend(server))).await
     }
 
-    async fn with(backend: RedisBackend) -> Self {
+    async fn with(backend: Arc<RedisBackend>) -> Self {
         let claim = Claim {
             name: NAME.to_owned(),
             value: value(),

@@ -1,5 +1,6 @@
 //! Places in the line: who loses them, and what is left of them.
 
+use super::super::super::slot::slot;
 use super::*;
 
 #[tokio::test]
@@ -212,4 +213,50 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
             Released::Missing
         );
     }
+}
+
+#[test]
+fn in_a_cluster_the_line_is_in_the_slot_of_its_lock() {
+    let node = Url::parse("redis://127.0.0.1:1").unwrap();
+    let cluster = RedisBackend::cluster(&[node], &Settings::default()).unwrap();
+    for name in ["lock:job", "{user}:1", "lock:{user}:1", "a{}b", "}{", "lock:%7B", "ä"] {
+        let (line, places) = cluster.servers.line(name);
+        assert_eq!([slot(&line), slot(&places)], [slot(name); 2], "{line} {places}");
+        assert!(line.ends_with(name) && line != places);
+    }
+}
+
+#[tokio::test]
+async fn a_manager_hears_all_its_claims_on_one_channel_and_keeps_it_for_a_while() {
+    let server = Server::start();
+    let channels = || server.ask::<Vec<String>>(&["PUBSUB", "CHANNELS", "distributed-lock:*"]);
+    let backend = Arc::new(backend(&server));
+    let first = Process::with(Arc::clone(&backend)).await;
+    let second = Process::with(Arc::clone(&backend)).await;
+    let heard = channels();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    drop((first, second));
+    // The next one need not wait until it is heard.
+    let claim = Claim {
+        name: "lock:other".to_owned(),
+        value: "other".to_owned(),
+    };
+    let mut place = backend.place(&claim, &Handle::current());
+    assert!(futures_util::FutureExt::now_or_never(place.armed()).is_some());
+    assert_eq!(channels(), heard);
+}
+
+#[tokio::test]
+async fn whoever_stands_in_line_looks_when_the_subscription_broke_and_hears_of_its_turn_over_the_next() {
+    let server = Server::start();
+    let (holder, mut next) = (Process::new(&server).await, Process::new(&server).await);
+    holder.ask().await;
+    next.stand().await;
+    server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    assert_eq!(next.woken().await, Woken::Look);
+    timeout(WITHIN, next.place.armed()).await.expect("another subscription");
+    next.stand().await;
+    holder.release().await;
+    while next.woken().await == Woken::Look {}
+    assert!(next.holds(&server));
 }
