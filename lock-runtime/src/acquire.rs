@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Value, Wakeup};
 use crate::clock::Moment;
-use crate::hold::{Grant, Hold, deadline};
+use crate::hold::{Grant, Hold, HoldId, deadline};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::release::{clear_up, unavailable};
@@ -36,7 +36,7 @@ pub(crate) async fn acquire(
     key: Key,
     claim: Claim,
     terms: Terms,
-) -> Result<Arc<Ownership>, LockError> {
+) -> Result<Ownership, LockError> {
     if shared.closing.is_cancelled() {
         return Err(LockError::ShutDown { key: Some(key) });
     }
@@ -46,7 +46,7 @@ pub(crate) async fn acquire(
 
 /// Attempts run where renewals run: an application that blocks its executor delays neither the deadline of an
 /// attempt nor the clearing up.
-async fn on_lock_thread(attempts: Attempts) -> Result<Arc<Ownership>, LockError> {
+async fn on_lock_thread(attempts: Attempts) -> Result<Ownership, LockError> {
     let key = attempts.key.clone();
     let closing = attempts.shared.closing.clone();
     let timeline = Arc::clone(&attempts.timeline);
@@ -76,7 +76,7 @@ impl<T> Drop for Task<T> {
 pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
     let value = Value {
         token: Uuid::new_v4(),
-        owner: Arc::clone(&shared.owner),
+        owner: Some(Arc::clone(&shared.owner)),
     };
     Claim { name, value }
 }
@@ -127,7 +127,7 @@ impl Attempts {
     }
 
     /// Attempts until there is a hold, or an answer that stays.
-    async fn until_decided(mut self) -> Result<Arc<Ownership>, LockError> {
+    async fn until_decided(mut self) -> Result<Ownership, LockError> {
         let clock = self.timeline.clock;
         let wait_over = self.started.plus(self.terms.wait.unwrap_or_default());
         let backend_over = match self.terms.wait {
@@ -176,7 +176,7 @@ impl Attempts {
         failure.kind != FailureKind::Transient || (self.terms.wait.is_none() && failure.applied == Applied::No)
     }
 
-    async fn attempt(&mut self, within: Duration) -> Result<Arc<Ownership>, Denied> {
+    async fn attempt(&mut self, within: Duration) -> Result<Ownership, Denied> {
         if self.shared.closing.is_cancelled() {
             return Err(Denied::ShutDown);
         }
@@ -200,7 +200,7 @@ impl Attempts {
         }
     }
 
-    fn granted(&mut self, fence: Fence, sent: Moment) -> Result<Arc<Ownership>, Denied> {
+    fn granted(&mut self, fence: Fence, sent: Moment) -> Result<Ownership, Denied> {
         let granted = self.timeline.clock.now();
         // Without a hold, `pending` stays set or `unknown` is set, and the grant is cleared up.
         if self.shared.closing.is_cancelled() {
@@ -213,6 +213,7 @@ impl Attempts {
         let waited = granted.since(self.started);
         let telemetry = self.telemetry.granted(&self.key, &self.shared.owner, fence, || waited);
         let grant = Grant {
+            id: HoldId::next(),
             key: self.key.clone(),
             claim: self.claim.clone(),
             fence,
@@ -223,8 +224,8 @@ impl Attempts {
         let (shared, timeline) = (Arc::clone(&self.shared), Arc::clone(&self.timeline));
         // Counted also where a shutdown has begun: the hold learns of it below.
         let _open = shared.present.enter();
-        let hold = Arc::new(Hold::new(grant, self.terms, shared, timeline, telemetry));
-        let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
+        let hold = Arc::new(Hold::new(grant, self.terms.hold, shared, timeline, telemetry));
+        let ownership = Ownership::new(Arc::clone(&hold));
         // From here on the ownership clears up.
         self.pending = None;
         self.unknown = false;

@@ -117,10 +117,6 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    pub(crate) fn now(&self) -> Moment {
-        self.timeline.clock.now()
-    }
-
     /// From now on for this moment and this task.
     pub(crate) fn set(&mut self, at: Moment, waker: &Waker) {
         let (place, undriven) = self.timeline.schedule.alarm(self.place, at, waker);

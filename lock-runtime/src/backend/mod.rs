@@ -40,8 +40,8 @@ pub(crate) struct Claim {
 pub(crate) struct Value {
     /// No other hold has it.
     pub(crate) token: Uuid,
-    /// The manager's label, for operators.
-    pub(crate) owner: Arc<str>,
+    /// The manager's label, for operators. `None` in this process, where the store is told it once for many holds.
+    pub(crate) owner: Option<Arc<str>>,
 }
 
 impl Value {
@@ -49,10 +49,11 @@ impl Value {
     pub(crate) fn text(&self) -> String {
         let mut token = Uuid::encode_buffer();
         let token: &str = self.token.hyphenated().encode_lower(&mut token);
-        let mut text = String::with_capacity(token.len() + 1 + self.owner.len());
+        let owner = self.owner.as_deref().unwrap_or_default();
+        let mut text = String::with_capacity(token.len() + 1 + owner.len());
         text.push_str(token);
         text.push(' ');
-        text.push_str(&self.owner);
+        text.push_str(owner);
         text
     }
 }
