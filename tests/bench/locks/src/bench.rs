@@ -109,6 +109,15 @@ pub(crate) fn once(servers: &[Server], kind: Kind, task: Task, pinned: bool) -> 
 /// Starts one process on cleared servers.
 pub(crate) fn start(servers: &[Server], kind: Kind, task: Task, pinned: bool) -> Result<Worker> {
     servers.iter().for_each(Server::clear);
+    launch(servers, kind, task, pinned)
+}
+
+/// Starts one of several processes; the servers stay as they are.
+pub(crate) fn start_on(servers: &[Server], kind: Kind, task: Task) -> Result<Worker> {
+    launch(servers, kind, task, false)
+}
+
+fn launch(servers: &[Server], kind: Kind, task: Task, pinned: bool) -> Result<Worker> {
     let job = Job {
         client: kind,
         servers: servers.iter().map(Server::url).collect(),

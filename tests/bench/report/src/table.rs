@@ -53,7 +53,7 @@ pub(crate) fn number(value: Option<f64>) -> String {
     }
 }
 
-/// A table whose first line is its head: texts to the left, numbers to the right.
+/// A table whose first line is its head: texts to the left, columns of numbers to the right.
 pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -61,20 +61,27 @@ pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
+    let numeric = |column: usize| {
+        let mut cells = lines.iter().skip(1).filter_map(|line| line.get(column));
+        cells.all(|cell| cell == "–" || cell.parse::<f64>().is_ok())
+    };
+    let numeric: Vec<_> = (0..columns).map(numeric).collect();
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
         for (column, width) in widths.iter().enumerate() {
             let cell = line.get(column).map_or("", String::as_str);
-            let _ = match column {
-                0 => write!(text, "| {cell:<width$} "),
-                _ => write!(text, "| {cell:>width$} "),
+            let _ = match numeric[column] {
+                false => write!(text, "| {cell:<width$} "),
+                true => write!(text, "| {cell:>width$} "),
             };
         }
         text.push_str("|\n");
         if index == 0 {
             for (column, width) in widths.iter().enumerate() {
-                let rule = "-".repeat(width - usize::from(column > 0));
-                let _ = write!(text, "| {rule}{} ", if column > 0 { ":" } else { "" });
+                let _ = match numeric[column] {
+                    false => write!(text, "| {} ", "-".repeat(*width)),
+                    true => write!(text, "| {}: ", "-".repeat(width - 1)),
+                };
             }
             text.push_str("|\n");
         }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use distributed_lock_core::traits::{DistributedLock as _, LockHandle as _, LockProvider as _};
 use distributed_lock_redis::RedisLockProvider;
 
-use super::{Client, TTL, name};
+use super::{Client, name};
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -18,7 +18,8 @@ pub(crate) struct DistributedLock(Arc<RedisLockProvider>);
 
 impl DistributedLock {
     pub(crate) async fn open(servers: &[String]) -> Result<DistributedLock> {
-        let provider = RedisLockProvider::builder().urls(servers).expiry(TTL).build().await?;
+        // With its own ttl of 30 s: it refuses to work with a shorter one unless it is told more.
+        let provider = RedisLockProvider::builder().urls(servers).build().await?;
         Ok(DistributedLock(Arc::new(provider)))
     }
 }

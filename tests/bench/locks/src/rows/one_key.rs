@@ -1,0 +1,234 @@
+//! One key that everybody wants: tasks of one process, and of four.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bench_report::{Check, Row, statistics};
+
+use crate::bench::{self, Bench, Measured, float};
+use crate::clock::{self, micros};
+use crate::job::{Kind, Outcome, Task};
+use crate::monitor::Monitor;
+use crate::server::Server;
+
+const RAW: &str = "raw redis, polls each 10 ms";
+const RSLOCK: &str = "rslock, polls each 0 to 10 ms";
+const OURS: &str = "ours";
+const WITHOUT: &str = "ours, without hand-over";
+const VARIANTS: [(&str, Kind); 5] = [
+    (RAW, Kind::Raw),
+    (RSLOCK, Kind::RslockTuned),
+    ("prototype: queue and direct grant", Kind::Grant),
+    (OURS, Kind::Ours),
+    (WITHOUT, Kind::OursWithoutHandOver),
+];
+/// Time for all processes to hear when to begin.
+const AHEAD: Duration = Duration::from_millis(30);
+
+/// Who wants the key, how often, and for how long.
+#[derive(Clone, Copy)]
+struct Load {
+    processes: u32,
+    /// In each process.
+    tasks: u32,
+    each: u32,
+    body_microseconds: u64,
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let one = |each, body_microseconds| Load {
+        processes: 1,
+        tasks: 64,
+        each,
+        body_microseconds,
+    };
+    let four = |each, body_microseconds| Load {
+        processes: 4,
+        tasks: 16,
+        each,
+        body_microseconds,
+    };
+    let empty = Row::new(
+        4,
+        "one-key-empty",
+        "64 tasks, one key, one process, empty body: throughput against raw polling at 10 ms",
+    )
+    .target("at least 100 with hand-over, 12 without")
+    .peer("rslock at its best setting 9")
+    .check(Check::ratio("with hand-over × raw", OURS, RAW, "acquired").at_least(100.0))
+    .check(Check::ratio("without × raw", WITHOUT, RAW, "acquired").at_least(12.0));
+    measure(bench, empty, bench.size(3, 1), one(31, 0))?;
+
+    let body = Row::new(
+        5,
+        "one-key-1ms",
+        "64 tasks, one key, one process, body of 1 ms: lock in use; p99 wait against tasks × body",
+    )
+    .target("at least 97 %; at most 1.05")
+    .peer("rslock 72 %; 7.7")
+    .check(Check::value("in use", OURS, "in use").at_least(97.0))
+    .check(Check::value("p99 / fair", OURS, "p99 / fair").at_most(1.05));
+    measure(bench, body, bench.size(3, 1), one(8, 1000))?;
+
+    let empty = Row::new(6, "processes-empty", "4 processes of 16 tasks, one key, empty body");
+    measure(bench, empty, bench.size(3, 1), four(31, 0))?;
+
+    let body = Row::new(
+        6,
+        "processes-1ms",
+        "4 processes of 16 tasks, body of 1 ms: lock in use; p99 wait against the fair ideal; commands for each hold; \
+         spread between processes",
+    )
+    .target("96 %; 1.1; 3.2; 3 %")
+    .peer("72–96 %; 5–8; 4–40; 30 %")
+    .check(Check::value("in use", OURS, "in use").at_least(96.0))
+    .check(Check::value("p99 / fair", OURS, "p99 / fair").at_most(1.1))
+    .check(Check::value("commands", OURS, "commands").at_most(3.2))
+    .check(Check::value("spread", OURS, "spread").at_most(3.0));
+    measure(bench, body, bench.size(3, 1), four(8, 1000))
+}
+
+fn measure(bench: &Bench, row: Row, rounds: usize, load: Load) -> Result<()> {
+    if !bench.wants(&row.name) {
+        return Ok(());
+    }
+    let mut row = row
+        .base(RAW)
+        .figures(&[
+            ("acquired", "/s"),
+            ("wait p50", "ms"),
+            ("wait p99", "ms"),
+            ("wait max", "ms"),
+            ("p99 / fair", ""),
+            ("in use", "%"),
+            ("commands", "/hold"),
+            ("spread", "%"),
+            ("client CPU", "µs/hold"),
+            ("server CPU", "µs/hold"),
+            ("overlaps", ""),
+        ])
+        .samples("ms from the call to the body")
+        .check(Check::worst("overlaps", OURS, "overlaps").at_most(0.0))
+        .note(
+            "Fair is the number of tasks times the mean length of a body. The commands were counted in a round of their \
+             own, because counting makes the server slower.",
+        );
+    let server = [Server::start(false)?];
+    let mut commands = HashMap::new();
+    bench.rounds(&mut row, rounds, &super::names(&VARIANTS), |variant| {
+        let kind = super::kind(&VARIANTS, variant)?;
+        let commands = match commands.get(variant) {
+            Some(commands) => *commands,
+            None => {
+                let counted = count(&server, kind, load)?;
+                commands.insert(variant.to_owned(), counted);
+                counted
+            }
+        };
+        let (outcomes, used) = together(&server, kind, load, None)?;
+        figures(&outcomes, used, commands, load)
+    });
+    bench.finish(&row)
+}
+
+/// What clients send for each hold.
+fn count(server: &[Server; 1], kind: Kind, load: Load) -> Result<f64> {
+    let monitor = |server: &Server| Monitor::start(server);
+    let (outcomes, sent) = together(server, kind, load, Some(&monitor))?;
+    let holds: f64 = outcomes.iter().map(bench::count).sum();
+    Ok(sent / holds)
+}
+
+/// Runs all processes at the same time. Gives the server's processor time in nanoseconds, or, with a monitor, how many
+/// requests there were.
+fn together(
+    server: &[Server; 1],
+    kind: Kind,
+    load: Load,
+    monitor: Option<&dyn Fn(&Server) -> Result<Monitor>>,
+) -> Result<(Vec<Outcome>, f64)> {
+    let task = Task::OneKey {
+        tasks: load.tasks,
+        each: load.each,
+        body_microseconds: load.body_microseconds,
+    };
+    let mut workers = Vec::new();
+    for _ in 0..load.processes {
+        workers.push(bench::start_on(server, kind, task.clone())?);
+    }
+    for worker in &mut workers {
+        worker.ready()?;
+    }
+    server[0].clear();
+    let monitor = monitor.map(|start| start(&server[0])).transpose()?;
+    let before = server[0].processor();
+    let begin = clock::now() + u64::try_from(AHEAD.as_nanos())?;
+    for worker in &mut workers {
+        worker.go(begin)?;
+    }
+    let outcomes = workers.into_iter().map(|worker| worker.outcome());
+    let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
+    let used = (server[0].processor() - before) * 1e9;
+    match monitor {
+        Some(monitor) => Ok((outcomes, float(monitor.count(&server[0])?))),
+        None => Ok((outcomes, used)),
+    }
+}
+
+fn figures(outcomes: &[Outcome], used: f64, commands: f64, load: Load) -> Result<Measured> {
+    let waits: Vec<_> = outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.samples)
+        .map(|wait| wait / 1e3)
+        .collect();
+    let mut bodies: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.bodies.clone()).collect();
+    bodies.sort_unstable();
+    let first = bodies.first().context("somebody held it")?.0;
+    let last = bodies.iter().map(|body| body.1).max().context("somebody held it")?;
+    let wall = micros(first, last);
+    let inside: f64 = bodies.iter().map(|(entered, left)| micros(*entered, *left)).sum();
+    let holds = float(bodies.len() as u64);
+    let fair = f64::from(load.processes * load.tasks) * inside / holds / 1e3;
+    // Between processes; those within one are counted there.
+    let overlaps = bodies.windows(2).filter(|pair| pair[1].0 < pair[0].1).count() as u64;
+    let within: u64 = outcomes.iter().map(|outcome| outcome.violations).sum();
+    let processor: u64 = outcomes.iter().map(|outcome| outcome.processor).sum();
+    let part = |part| statistics::percentile(&waits, part).unwrap_or(f64::NAN);
+    let mut figures = vec![
+        ("acquired", holds / (wall / 1e6)),
+        ("wait p50", part(0.5)),
+        ("wait p99", part(0.99)),
+        ("wait max", part(1.0)),
+        ("in use", 100.0 * inside / wall),
+        ("commands", commands),
+        ("client CPU", float(processor) / 1e3 / holds),
+        ("server CPU", used / 1e3 / holds),
+        ("overlaps", float(overlaps.max(within))),
+    ];
+    if load.body_microseconds > 0 {
+        figures.push(("p99 / fair", part(0.99) / fair));
+    }
+    if load.processes > 1 {
+        figures.push(("spread", spread(outcomes, first)));
+    }
+    Ok(Measured {
+        figures,
+        samples: waits,
+    })
+}
+
+/// How far apart the processes were done, as a part of the time that they took, in percent.
+fn spread(outcomes: &[Outcome], first: u64) -> f64 {
+    let done = |outcome: &Outcome| {
+        outcome
+            .bodies
+            .iter()
+            .map(|body| micros(first, body.1))
+            .fold(0.0, f64::max)
+    };
+    let times: Vec<_> = outcomes.iter().map(done).collect();
+    let longest = times.iter().copied().fold(0.0, f64::max);
+    let shortest = times.iter().copied().fold(f64::INFINITY, f64::min);
+    100.0 * (longest - shortest) / statistics::mean(&times).unwrap_or(f64::NAN)
+}
