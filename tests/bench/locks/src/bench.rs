@@ -9,7 +9,7 @@ use bench_report::{Progress, Row, save, statistics, table};
 use crate::clock;
 use crate::flags::Options;
 use crate::job::{Job, Kind, Outcome, Task};
-use crate::server::Server;
+use crate::server::{Server, can_pin};
 use crate::worker::Worker;
 
 /// The longest that one process of a round may take.
@@ -38,6 +38,17 @@ impl Bench {
         self.only.as_ref().is_none_or(|only| row.starts_with(only.as_str()))
     }
 
+    /// Whether this row is asked for and can be had: a pinned one needs `taskset` and two processors.
+    pub(crate) fn wants_pinned(&self, row: &str, pinned: bool) -> bool {
+        let wanted = self.wants(row);
+        let possible = !pinned || can_pin();
+        if wanted && !possible {
+            self.progress
+                .say(&format!("{row} is left out: it needs `taskset` and two processors"));
+        }
+        wanted && possible
+    }
+
     /// Where the results are, and what the peers of other languages need.
     pub(crate) fn folder(&self) -> &std::path::Path {
         &self.folder
@@ -48,7 +59,7 @@ impl Bench {
         if self.quick { quick } else { full }
     }
 
-    /// Runs each variant once in each round. One that fails is left out from then on; the row says so.
+    /// Runs each variant once in each round. One that fails is left out from then on, and the row says so.
     pub(crate) fn rounds(
         &self,
         row: &mut Row,
@@ -57,7 +68,12 @@ impl Bench {
         mut run: impl FnMut(&str) -> Result<Measured>,
     ) {
         for round in 1..=rounds {
-            for name in variants {
+            // There and back, so that none has always the same neighbour.
+            let mut order = variants.to_vec();
+            if round % 2 == 0 {
+                order.reverse();
+            }
+            for name in order {
                 if row.variant(name).failed.is_some() {
                     continue;
                 }

@@ -5,9 +5,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lock_tests::RedisServer;
+use lock_tests::process::find_program;
 
 /// The processor that everything of a pinned row runs on.
 pub(crate) const PINNED_TO: &str = "1";
+
+/// Whether something can be kept on one processor of several here.
+pub(crate) fn can_pin() -> bool {
+    let several = std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+    several && find_program("taskset").is_some()
+}
 
 /// One server, empty.
 pub(crate) struct Server(pub(crate) RedisServer);

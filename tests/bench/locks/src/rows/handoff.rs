@@ -22,7 +22,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         ("handoff-natural-hot", false, true),
         ("handoff-natural-idle", false, false),
     ] {
-        if bench.wants(name) {
+        if bench.wants_pinned(name, pinned) {
             measure(bench, name, pinned, hot)?;
         }
     }

@@ -11,6 +11,7 @@ use crate::clock::{self, micros};
 use crate::job::{Kind, Outcome, Task};
 use crate::monitor::Monitor;
 use crate::server::Server;
+use crate::worker::Worker;
 
 const RAW: &str = "raw redis, polls each 10 ms";
 const RSLOCK: &str = "rslock, polls each 0 to 10 ms";
@@ -126,7 +127,10 @@ fn measure(bench: &Bench, row: Row, rounds: usize, load: Load) -> Result<()> {
                 counted
             }
         };
-        let (outcomes, used) = together(&server, kind, load, None)?;
+        let workers = prepared(&server, kind, load)?;
+        let before = server[0].processor();
+        let outcomes = together(workers)?;
+        let used = (server[0].processor() - before) * 1e9;
         figures(&outcomes, used, commands, load)
     });
     bench.finish(&row)
@@ -134,46 +138,32 @@ fn measure(bench: &Bench, row: Row, rounds: usize, load: Load) -> Result<()> {
 
 /// What clients send for each hold.
 fn count(server: &[Server; 1], kind: Kind, load: Load) -> Result<f64> {
-    let monitor = |server: &Server| Monitor::start(server);
-    let (outcomes, sent) = together(server, kind, load, Some(&monitor))?;
+    let workers = prepared(server, kind, load)?;
+    let monitor = Monitor::start(&server[0])?;
+    let outcomes = together(workers)?;
     let holds: f64 = outcomes.iter().map(bench::count).sum();
-    Ok(sent / holds)
+    Ok(float(monitor.count(&server[0])?) / holds)
 }
 
-/// Runs all processes at the same time. Gives the server's processor time in nanoseconds, or, with a monitor, how many
-/// requests there were.
-fn together(
-    server: &[Server; 1],
-    kind: Kind,
-    load: Load,
-    monitor: Option<&dyn Fn(&Server) -> Result<Monitor>>,
-) -> Result<(Vec<Outcome>, f64)> {
+/// All processes, connected and warm, and the server empty.
+fn prepared(server: &[Server; 1], kind: Kind, load: Load) -> Result<Vec<Worker>> {
     let task = Task::OneKey {
         tasks: load.tasks,
         each: load.each,
         body_microseconds: load.body_microseconds,
     };
-    let mut workers = Vec::new();
-    for _ in 0..load.processes {
-        workers.push(bench::start_on(server, kind, task.clone())?);
-    }
-    for worker in &mut workers {
-        worker.ready()?;
-    }
+    let start = |_| bench::start_on(server, kind, task.clone());
+    let mut workers = (0..load.processes).map(start).collect::<Result<Vec<_>>>()?;
+    workers.iter_mut().try_for_each(Worker::ready)?;
     server[0].clear();
-    let monitor = monitor.map(|start| start(&server[0])).transpose()?;
-    let before = server[0].processor();
+    Ok(workers)
+}
+
+/// Lets all processes begin at the same time, and waits for their ends.
+fn together(mut workers: Vec<Worker>) -> Result<Vec<Outcome>> {
     let begin = clock::now() + u64::try_from(AHEAD.as_nanos())?;
-    for worker in &mut workers {
-        worker.go(begin)?;
-    }
-    let outcomes = workers.into_iter().map(|worker| worker.outcome());
-    let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
-    let used = (server[0].processor() - before) * 1e9;
-    match monitor {
-        Some(monitor) => Ok((outcomes, float(monitor.count(&server[0])?))),
-        None => Ok((outcomes, used)),
-    }
+    workers.iter_mut().try_for_each(|worker| worker.go(begin))?;
+    workers.into_iter().map(Worker::outcome).collect()
 }
 
 fn figures(outcomes: &[Outcome], used: f64, commands: f64, load: Load) -> Result<Measured> {

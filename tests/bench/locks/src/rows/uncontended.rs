@@ -24,7 +24,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     if rows.iter().any(|(name, _)| bench.wants(name)) {
         let peers = peers::available(bench);
         for (name, pinned) in rows {
-            if bench.wants(name) {
+            if bench.wants_pinned(name, pinned) {
                 sequential(bench, name, pinned, &peers)?;
             }
         }

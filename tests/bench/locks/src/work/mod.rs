@@ -25,10 +25,12 @@ use crate::job::{Job, Kind, Outcome, Task};
 pub(crate) fn main() -> Result<()> {
     let job: Job = serde_json::from_str(&line()?).context("a job")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // Not waited for at the end: some clients leave tasks behind that wait for a server.
-    let outcome = runtime.block_on(dispatch(job));
+    // As a task, where a program's calls are too: the future of `block_on` has a thread of its own, and every answer
+    // would have to wake it.
+    let outcome = runtime.block_on(runtime.spawn(dispatch(job)));
+    // Not waited for: some clients leave tasks behind that wait for a server.
     runtime.shutdown_background();
-    say(&outcome?)
+    say(&outcome??)
 }
 
 async fn dispatch(job: Job) -> Result<Outcome> {
