@@ -42,6 +42,7 @@ fn draw(path: &Path, row: &Row, title: &str, range: std::ops::Range<f64>) -> Res
         .configure_mesh()
         .x_desc(&row.samples)
         .y_desc("% not above")
+        .y_max_light_lines(1)
         .draw()?;
     let drawn = row.variants.iter().filter(|variant| !variant.samples.is_empty());
     for (index, variant) in drawn.enumerate() {

@@ -3,12 +3,12 @@
 use crate::table::{aligned, number};
 use crate::{Limit, Row, Verdict};
 
-/// A line for each row that is judged.
+/// A line for each row that has a figure to reach.
 #[must_use]
 pub fn summary(rows: &[Row]) -> String {
     let head = ["what", "reach", "best peer before", "measured", ""].map(str::to_owned);
     let mut lines = vec![head.to_vec()];
-    for row in rows.iter().filter(|row| !row.checks.is_empty()) {
+    for row in rows.iter().filter(|row| !row.target.is_empty()) {
         let verdicts = row.verdicts();
         let measured: Vec<_> = verdicts.iter().map(words).collect();
         let reached = verdicts.iter().all(|verdict| verdict.reached);
@@ -44,9 +44,13 @@ mod tests {
 
     #[test]
     fn each_row_says_whether_it_is_reached() {
-        let mut good = Row::new(1, "one", "first").check(Check::value("p50", "ours", "p50").at_most(2.0));
+        let mut good = Row::new(1, "one", "first")
+            .target("2")
+            .check(Check::value("p50", "ours", "p50").at_most(2.0));
         good.variant("ours").round(&[("p50", 1.5)]);
-        let mut bad = Row::new(2, "two", "second").check(Check::value("p50", "ours", "p50").at_least(2.0));
+        let mut bad = Row::new(2, "two", "second")
+            .target("2")
+            .check(Check::value("p50", "ours", "p50").at_least(2.0));
         bad.variant("ours").round(&[("p50", 1.5)]);
         let text = summary(&[good, bad]);
         let lines: Vec<_> = text.lines().collect();

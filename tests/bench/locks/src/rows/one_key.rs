@@ -181,7 +181,7 @@ fn figures(outcomes: &[Outcome], used: f64, commands: f64, load: Load) -> Result
     let holds = float(bodies.len() as u64);
     let fair = f64::from(load.processes * load.tasks) * inside / holds / 1e3;
     // Between processes; those within one are counted there.
-    let overlaps = bodies.windows(2).filter(|pair| pair[1].0 < pair[0].1).count() as u64;
+    let overlaps = overlaps(&bodies);
     let within: u64 = outcomes.iter().map(|outcome| outcome.violations).sum();
     let processor: u64 = outcomes.iter().map(|outcome| outcome.processor).sum();
     let part = |part| statistics::percentile(&waits, part).unwrap_or(f64::NAN);
@@ -208,6 +208,17 @@ fn figures(outcomes: &[Outcome], used: f64, commands: f64, load: Load) -> Result
     })
 }
 
+/// How many bodies, in the order of their beginnings, began before an earlier one had ended.
+fn overlaps(bodies: &[(u64, u64)]) -> u64 {
+    let mut free_from = 0;
+    let mut count = 0;
+    for (entered, left) in bodies {
+        count += u64::from(*entered < free_from);
+        free_from = free_from.max(*left);
+    }
+    count
+}
+
 /// How far apart the processes were done, as a part of the time that they took, in percent.
 fn spread(outcomes: &[Outcome], first: u64) -> f64 {
     let done = |outcome: &Outcome| {
@@ -221,4 +232,46 @@ fn spread(outcomes: &[Outcome], first: u64) -> f64 {
     let longest = times.iter().copied().fold(0.0, f64::max);
     let shortest = times.iter().copied().fold(f64::INFINITY, f64::min);
     100.0 * (longest - shortest) / statistics::mean(&times).unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Figures of a few calls, by hand.
+
+    use super::{Load, figures, overlaps, spread};
+    use crate::job::Outcome;
+
+    #[test]
+    fn a_body_within_another_is_an_overlap_for_each_of_those_that_it_meets() {
+        assert_eq!(overlaps(&[(0, 10), (10, 20), (20, 30)]), 0);
+        assert_eq!(overlaps(&[(0, 10), (2, 3), (4, 5), (10, 12)]), 2);
+    }
+
+    #[test]
+    fn use_and_fairness_follow_from_the_bodies() {
+        let process = |bodies: &[(u64, u64)]| Outcome {
+            samples: vec![4000.0, 2000.0],
+            bodies: bodies
+                .iter()
+                .map(|(from, to)| (from * 1_000_000, to * 1_000_000))
+                .collect(),
+            ..Outcome::default()
+        };
+        // Of 10 ms, 8 with a body of 2 ms each.
+        let outcomes = [process(&[(0, 2), (4, 6)]), process(&[(2, 4), (8, 10)])];
+        let load = Load {
+            processes: 2,
+            tasks: 1,
+            each: 2,
+            body_microseconds: 2000,
+        };
+        let measured = figures(&outcomes, 0.0, 2.0, load).unwrap();
+        let figure = |name| measured.figures.iter().find(|(figure, _)| *figure == name).unwrap().1;
+        assert_eq!(figure("in use"), 80.0);
+        assert_eq!(figure("acquired"), 400.0);
+        assert_eq!(figure("p99 / fair"), 1.0);
+        assert_eq!(figure("overlaps"), 0.0);
+        // Done after 6 and 10 ms.
+        assert_eq!(spread(&outcomes, 0), 50.0);
+    }
 }
