@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::attempts::{ANSWER, Attempts, Denied, Got};
 use crate::backend::{Applied, Claim, FailureKind};
 use crate::clock::Moment;
-use crate::hold::{Grant, HandOver, Hold, deadline, next_renewal};
+use crate::hold::{Grant, HandOver, Hold, HoldId, deadline, next_renewal};
 use crate::line::{self, GRACE, Waiter};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
@@ -32,7 +32,7 @@ pub(crate) async fn acquire(
     key: Key,
     claim: Claim,
     terms: Terms,
-) -> Result<Arc<Ownership>, LockError> {
+) -> Result<Ownership, LockError> {
     if shared.closing.is_cancelled() {
         return Err(LockError::ShutDown { key: Some(key) });
     }
@@ -66,7 +66,7 @@ pub(crate) async fn acquire(
     line::wait(shared, &timeline, name, call.wait()).await
 }
 
-type Decided = (Call, Result<Arc<Ownership>, Denied>);
+type Decided = (Call, Result<Ownership, Denied>);
 
 /// Attempts run where renewals run: an application that blocks its executor delays neither the deadline of an
 /// attempt nor the clearing up.
@@ -173,21 +173,22 @@ impl Call {
         }
     }
 
-    fn hold(mut self, got: Got) -> Result<Arc<Ownership>, LockError> {
+    fn hold(mut self, got: Got) -> Result<Ownership, LockError> {
         self.take(got).map_err(|denied| self.error(denied))
     }
 
     /// Makes a hold of what was got.
-    fn take(&mut self, got: Got) -> Result<Arc<Ownership>, Denied> {
+    fn take(&mut self, got: Got) -> Result<Ownership, Denied> {
         let (shared, timeline) = (Arc::clone(&self.attempts.shared), Arc::clone(&self.attempts.timeline));
         let waited = || got.granted.since(self.started);
         let telemetry = self.telemetry.granted(&self.key, &shared.owner, got.fence, waited);
         let grant = Grant {
+            id: HoldId::next(),
             key: self.key.clone(),
             claim: self.attempts.claim().clone(),
             fence: got.fence,
             deadline: deadline(got.sent, got.lease),
-            next_renewal: next_renewal(got.sent, &self.terms),
+            next_renewal: next_renewal(got.sent, &self.terms.hold),
             granted: got.granted,
             doubtful: self.attempts.keep(),
             hand_over: HandOver::NONE,
@@ -197,12 +198,12 @@ impl Call {
         // From here on the hold clears up.
         let hold = Arc::new(Hold::new(
             grant,
-            self.terms,
+            self.terms.hold,
             Arc::clone(&shared),
             Arc::clone(&timeline),
             telemetry,
         ));
-        let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
+        let ownership = Ownership::new(Arc::clone(&hold));
         timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
         if shared.closing.is_cancelled() {

@@ -22,7 +22,7 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
     let value = Value {
         token: Uuid::new_v4(),
-        owner: Arc::clone(&shared.owner),
+        owner: Some(Arc::clone(&shared.owner)),
     };
     Claim { name, value }
 }

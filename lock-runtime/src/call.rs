@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::body::Watch;
@@ -22,7 +21,7 @@ pub struct Call<R> {
     key: Option<Key>,
     manager: Option<LockManager>,
     /// Ours while the body runs. Its drop releases.
-    ownership: Option<Arc<Ownership>>,
+    ownership: Option<Ownership>,
     /// What goes on beside the body.
     aside: Aside,
 }
@@ -109,10 +108,15 @@ impl<R> Call<R> {
         match begun {
             Begun::Over(outcome) => {
                 // What was acquired may have been waited for until the lease had run out.
-                let waited = matches!(self.aside, Aside::Acquiring(_));
-                self.aside = Aside::Watch(Watch::default());
-                self.ownership = Some(outcome?);
-                Poll::Ready(if waited { self.still_held() } else { Ok(()) })
+                let at_once = matches!(self.aside, Aside::Begin);
+                self.aside = Aside::Watch(Watch::New(false));
+                let ownership = self.ownership.insert(outcome?);
+                if at_once || ownership.hold().shared.backend.is_local() {
+                    // Granted, or joined, in this very poll.
+                    self.aside = Aside::Watch(Watch::New(true));
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(self.still_held())
             }
             Begun::Later(acquiring) => {
                 self.aside = Aside::Acquiring(acquiring);
@@ -161,16 +165,18 @@ impl<R> Call<R> {
     }
 
     fn poll_held(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
-        let (Some(ownership), Aside::Watch(watch)) = (&self.ownership, &mut self.aside) else {
+        let (Some(_), Aside::Watch(watch)) = (&self.ownership, &mut self.aside) else {
             return Poll::Ready(Ended::Refused(self.refuse(no_key())));
         };
-        let polled = ready!(body::poll(ownership, self.spec.on_lost, watch, body, context));
-        Poll::Ready(match polled {
-            Ok(output) => Ended::Finished(output),
-            Err(reason) => Ended::Lost {
+        let on_lost = self.spec.on_lost;
+        let polled = ready!(body::poll(&mut self.ownership, on_lost, watch, body, context));
+        Poll::Ready(match (polled, &self.ownership) {
+            (Ok(output), _) => Ended::Finished(output),
+            (Err(reason), Some(ownership)) => Ended::Lost {
                 key: ownership.hold().key.clone(),
                 reason,
             },
+            (Err(_), None) => Ended::Refused(self.refuse(no_key())),
         })
     }
 
@@ -193,7 +199,7 @@ impl<R> Call<R> {
 
     /// Not an `async fn`: that would keep the output twice, at every level of nesting.
     fn release<T>(&mut self, ended: Ended<R>, output: impl FnOnce(Ended<R>) -> T) -> impl Future<Output = T> {
-        let ending = self.ownership.take().and_then(Ownership::end);
+        let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
         let mut released = match (ending, &ended) {
             // The backend may hang, and that may be why the lease expired: nobody waits for it then.
             (
@@ -262,22 +268,16 @@ async fn confirm(ending: Ending) {
 }
 
 /// The body of [`LockRequest::run`](crate::LockRequest::run) under a hold that was acquired for it.
-pub(crate) async fn run<F: Future>(
-    ownership: Arc<Ownership>,
-    on_lost: OnLost,
-    body: F,
-) -> Result<F::Output, LockError> {
+pub(crate) async fn run<F: Future>(ownership: Ownership, on_lost: OnLost, body: F) -> Result<F::Output, LockError> {
     let key = ownership.hold().key.clone();
     // The body is dropped before the lock is released: on the way out, and by the order of declaration also when
     // this future is dropped.
+    let mut ownership = Some(ownership);
     let ended = {
         let body = std::pin::pin!(body);
-        match ownership.hold().lost_reason() {
-            None => body::under(&ownership, on_lost, body).await,
-            Some(reason) => Err(reason),
-        }
+        body::under(&mut ownership, on_lost, body).await
     };
-    let ending = Ownership::end(ownership);
+    let ending = ownership.and_then(|mut ownership| ownership.end());
     if let (Some(ending), false) = (ending, matches!(ended, Err(LostReason::Expired))) {
         confirm(ending).await;
     }

@@ -63,21 +63,21 @@ impl Clock {
     /// The clock that the caller lives by, and the time on it; in two readings where [`here`](Self::here) and
     /// [`now`](Self::now) take four.
     pub(crate) fn here_and_now() -> (Self, Moment) {
-        /// Two readings, one after the other, are not further apart, unless the thread was interrupted.
-        const APART: u64 = 128;
         let before = real_now();
-        let tokio = tokio::time::Instant::now().into_std();
-        let after = Parallel::moment(tokio).nanos_since(before);
-        if after > 0 && after < APART {
+        let tokio = Parallel::moment(tokio::time::Instant::now().into_std());
+        let after = tokio.nanos_since(before);
+        if after > 0 && after < PARALLEL.apart {
             return (Self::Real, before);
         }
         let clock = Self::here();
-        if clock == Self::Real {
-            // Interrupted, or the machine was suspended since the last time.
-            Parallel::adjust();
-            return (clock, before);
+        if clock == Self::Paused {
+            return (clock, clock.now());
         }
-        (clock, clock.now())
+        if tokio < before {
+            // The machine was suspended since the last time.
+            Parallel::adjust();
+        }
+        (clock, before)
     }
 
     pub(crate) fn now(self) -> Moment {
@@ -126,13 +126,17 @@ struct Parallel {
     origin: Instant,
     /// The lease clock at the origin.
     moment: AtomicU64,
+    /// Two readings, one after the other, are not further apart in nanoseconds, unless the thread was interrupted.
+    apart: u64,
 }
 
 static PARALLEL: LazyLock<Parallel> = LazyLock::new(|| {
     let origin = Instant::now();
+    let (moment, width) = Parallel::measured(origin);
     Parallel {
-        moment: AtomicU64::new(Parallel::measured(origin)),
+        moment: AtomicU64::new(moment),
         origin,
+        apart: (width * 2).max(128),
     }
 });
 
@@ -143,14 +147,14 @@ impl Parallel {
     }
 
     fn adjust() {
-        PARALLEL
-            .moment
-            .store(Self::measured(PARALLEL.origin), Ordering::Relaxed);
+        let (moment, _) = Self::measured(PARALLEL.origin);
+        PARALLEL.moment.store(moment, Ordering::Relaxed);
     }
 
     /// Each reading of one clock between two of the other is a lower and an upper bound. In the middle between the best
-    /// ones it is right within a few nanoseconds, much less than the time that one reading takes.
-    fn measured(origin: Instant) -> u64 {
+    /// ones it is right within a few nanoseconds, much less than the time that one reading takes. And how far they are
+    /// apart.
+    fn measured(origin: Instant) -> (u64, u64) {
         let bounds = (0..16).map(|_| {
             let lower = real_now();
             let between = nanos(origin.elapsed());
@@ -160,7 +164,7 @@ impl Parallel {
         let (lower, upper) = bounds.fold((0, u64::MAX), |best, (lower, upper)| {
             (best.0.max(lower), best.1.min(upper))
         });
-        lower.midpoint(upper)
+        (lower.midpoint(upper), upper.saturating_sub(lower))
     }
 }
 

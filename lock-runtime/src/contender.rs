@@ -13,7 +13,7 @@ use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
 use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
 use crate::clock::Moment;
 use crate::hand_over::{FEWEST, LONGEST, MOST};
-use crate::hold::{Grant, HandOver, deadline, next_renewal, unique};
+use crate::hold::{Grant, HandOver, HoldId, deadline, next_renewal, unique};
 use crate::line::Waiter;
 use crate::manager::Shared;
 use crate::pauses::Growing;
@@ -77,12 +77,15 @@ impl Contending {
         let mut checks = Growing::new(shortest, longest);
         let mut failures = Growing::new(FAILURE.0, FAILURE.1);
         let mut ttl = waiter.terms.ttl;
+        let mut question = 0;
         loop {
             let Some((_, waiting)) = self.next() else {
                 return Turned::Unwanted;
             };
             let check = checks.next();
+            question += 1;
             let turn = Turn {
+                question,
                 ttl,
                 first_lease: ttl.min(FIRST_LEASE),
                 stay: check + STAY,
@@ -110,7 +113,9 @@ impl Contending {
                 attempts.renew_claim();
             }
             let woken = self.before_next(&mut *place, &denied, check, failures.next()).await;
-            if let Some(Woken::Granted(fence)) = woken
+            // What was granted before the last question was heard had gone again by then, or the answer would have been that.
+            if let Some(Woken::Granted { fence, question: last }) = woken
+                && last == question
                 && self.early(&attempts, turn.first_lease)
             {
                 let got = attempts.told(fence, turn.first_lease);
@@ -159,7 +164,7 @@ impl Contending {
                 return Ok(Turned::Unwanted);
             };
             let terms = &waiter.terms;
-            if terms.renew_every.is_none() && got.lease != terms.ttl {
+            if terms.hold.renew_every.is_none() && got.lease != terms.ttl {
                 return Err(terms.ttl);
             }
             let grant = self.grant(attempts, &waiter, got);
@@ -189,10 +194,11 @@ impl Contending {
 
     fn grant(&self, attempts: &Attempts, waiter: &Waiter, got: Got) -> Grant {
         let deadline = deadline(got.sent, got.lease);
-        let planned = next_renewal(got.sent, &waiter.terms);
+        let planned = next_renewal(got.sent, &waiter.terms.hold);
         // A lease of another length than its holder wants is renewed soon, and then has that.
         let soon = got.granted.plus(deadline.since(got.granted) / 4);
         Grant {
+            id: HoldId::next(),
             key: waiter.key.clone(),
             claim: attempts.claim().clone(),
             fence: got.fence,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::hold::{Grant, HandOver, Hold, next_renewal};
+use crate::hold::{Grant, HandOver, Hold, HoldId, next_renewal};
 use crate::line::Waiter;
 use crate::{Fence, LostReason};
 
@@ -21,13 +21,14 @@ pub(crate) const LONGEST: Duration = Duration::from_millis(100);
 /// What must be left of a lease that is handed on.
 const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Hands the lease of a hold that has ended at `now` to the next in line, if that may be. `lost`: why it was not valid any more.
-pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> bool {
+/// Hands the lease of a hold that has ended to the next in line, if that may be. `lost`: why it was not valid any more.
+pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     let HandOver { chain, left, until } = hold.hand_over;
     if left == 0 {
         return false;
     }
     let lines = &hold.timeline.lines;
+    let now = hold.timeline.clock.now();
     let goes_on = lost.is_none()
         && now < until
         && !hold.doubtful
@@ -44,10 +45,11 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -
         return false;
     };
     let remaining = hold.deadline().since(now);
-    let next_renewal = next_renewal(now, &waiter.terms)
+    let next_renewal = next_renewal(now, &waiter.terms.hold)
         .min(hold.planned())
         .min(now.plus(remaining / 4));
     let grant = Grant {
+        id: HoldId::next(),
         key: waiter.key.clone(),
         claim: hold.claim.clone(),
         fence: Fence::from(hold.fence.get() + 1),
@@ -68,5 +70,5 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -
 /// Whether what is left of the lease is enough for who waits. One that is never renewed was promised a whole ttl.
 fn suits(hold: &Hold, waiter: &Waiter, now: Moment) -> bool {
     let enough = (waiter.terms.ttl / 4).min(ENOUGH);
-    waiter.terms.renew_every.is_some() && hold.deadline().since(now) >= enough
+    waiter.terms.hold.renew_every.is_some() && hold.deadline().since(now) >= enough
 }

@@ -1,9 +1,10 @@
 //! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
@@ -12,7 +13,7 @@ use crate::manager::Shared;
 use crate::present::Counted;
 use crate::schedule::Place;
 use crate::telemetry::Telemetry;
-use crate::terms::Terms;
+use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
 use crate::{Fence, Key, LostReason};
 
@@ -26,13 +27,23 @@ pub(crate) fn unique() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+impl HoldId {
+    pub(crate) fn next() -> Self {
+        Self(unique())
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
     pub(crate) key: Key,
     pub(crate) claim: Claim,
     pub(crate) fence: Fence,
-    pub(crate) terms: Terms,
+    pub(crate) terms: HoldTerms,
     pub(crate) shared: Arc<Shared>,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) telemetry: Telemetry,
@@ -46,12 +57,18 @@ pub(crate) struct Hold {
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
+    /// How many parts in it there are.
+    pub(crate) owners: AtomicU32,
     /// A renewal was sent and its answer is not there yet.
     renewing: AtomicBool,
+    /// When its body has finished, in nanoseconds; 0: it has not.
+    finished: AtomicU64,
     /// A [`State`].
     state: AtomicU8,
-    /// Told when the lease is lost.
+    /// Told when the lease is lost: everybody who waits for that, but for the next.
     lost: Notify,
+    /// The task of the first owner's body.
+    pub(crate) body: AtomicWaker,
     /// The release has begun. Apart from `state`, because a lost hold ends too.
     ended: AtomicBool,
     /// As what a shutdown still waits for it: a [`Counted`].
@@ -62,6 +79,7 @@ pub(crate) struct Hold {
 
 /// What an acquire got.
 pub(crate) struct Grant {
+    pub(crate) id: HoldId,
     pub(crate) key: Key,
     pub(crate) claim: Claim,
     pub(crate) fence: Fence,
@@ -115,13 +133,13 @@ impl Hold {
     /// A hold that was counted as [`Present`](crate::present::Present) already.
     pub(crate) fn new(
         grant: Grant,
-        terms: Terms,
+        terms: HoldTerms,
         shared: Arc<Shared>,
         timeline: Arc<Timeline>,
         telemetry: Telemetry,
     ) -> Self {
         Self {
-            id: HoldId(unique()),
+            id: grant.id,
             key: grant.key,
             claim: grant.claim,
             fence: grant.fence,
@@ -134,9 +152,12 @@ impl Hold {
             shared,
             timeline,
             telemetry,
+            owners: AtomicU32::new(1),
             renewing: AtomicBool::new(false),
+            finished: AtomicU64::new(0),
             state: AtomicU8::new(State::Held.encode()),
             lost: Notify::new(),
+            body: AtomicWaker::new(),
             ended: AtomicBool::new(false),
             counted: AtomicU8::new(Counted::BOTH.bits()),
             place: Place::default(),
@@ -173,6 +194,27 @@ impl Hold {
         }
     }
 
+    /// As [`lost_reason`](Self::lost_reason), when a body has just finished. If it was the outermost one, the hold ends in
+    /// the state that this finds, be it that the body's parameters take their time to go.
+    pub(crate) fn lost_when_finished(&self) -> Option<LostReason> {
+        let now = self.timeline.clock.now();
+        if self.owners.load(Ordering::Acquire) == 1 {
+            self.finished.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        match self.state_at(now) {
+            State::Lost(reason) => Some(reason),
+            State::Held | State::Ended => None,
+        }
+    }
+
+    /// As [`lost_reason`](Self::lost_reason), as far as it was noticed: who is woken by a loss needs no look at the clock.
+    pub(crate) fn loss_noticed(&self) -> Option<LostReason> {
+        match State::decode(self.state.load(Ordering::Acquire)) {
+            State::Lost(reason) => Some(reason),
+            State::Held | State::Ended => None,
+        }
+    }
+
     /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
     pub(crate) fn remaining(&self) -> Duration {
         match self.state() {
@@ -202,6 +244,7 @@ impl Hold {
             Ok(_) => {
                 self.count_as(Counted::RUNNING);
                 self.lost.notify_waiters();
+                self.body.wake();
                 // Last: it runs a subscriber's code, which may take its time.
                 self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
                 lost
@@ -210,12 +253,15 @@ impl Hold {
         }
     }
 
-    /// Begins the end of the hold; gives the moment of it to the first caller only, who must release. Renewal stops here.
-    pub(crate) fn begin_end(&self) -> Option<Moment> {
+    /// Begins the end of the hold; true for the first caller only, who must release. Renewal stops here.
+    pub(crate) fn begin_end(&self) -> bool {
         if self.ended.swap(true, Ordering::AcqRel) {
-            return None;
+            return false;
         }
-        let now = self.timeline.clock.now();
+        let now = match self.finished.load(Ordering::Relaxed) {
+            0 => self.timeline.clock.now(),
+            finished => Moment::from_nanos(finished),
+        };
         let (held, ended) = (State::Held.encode(), State::Ended.encode());
         // A lease whose time is over is lost, also if this is the first to notice.
         if self.state_at(now) == State::Held {
@@ -225,7 +271,7 @@ impl Hold {
                 .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
         }
         self.timeline.forget(self);
-        Some(now)
+        true
     }
 
     /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
@@ -395,9 +441,11 @@ pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
 }
 
 /// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
-pub(crate) fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
+pub(crate) fn next_renewal(sent: Moment, terms: &HoldTerms) -> Moment {
     terms.renew_every.map_or(Moment::NEVER, |period| {
-        sent.plus(period.mul_f64(fastrand::f64().mul_add(-0.1, 1.0)))
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        let early = fastrand::u64(0..=period / 10);
+        sent.plus(Duration::from_nanos(period - early))
     })
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Waiter {
 
 enum Cell {
     Waiting(Option<Waker>),
-    Given(Result<Arc<Ownership>, LockError>),
+    Given(Result<Ownership, LockError>),
     /// It has what it was given, or has given up.
     Gone,
 }
@@ -260,12 +260,12 @@ impl Waiter {
         let _open = shared.present.enter();
         let hold = Arc::new(Hold::new(
             grant,
-            self.terms,
+            self.terms.hold,
             Arc::clone(&shared),
             Arc::clone(&timeline),
             telemetry,
         ));
-        let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
+        let ownership = Ownership::new(Arc::clone(&hold));
         timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
         if shared.closing.is_cancelled() {
@@ -275,7 +275,7 @@ impl Waiter {
         self.tell(Ok(ownership));
     }
 
-    fn tell(&self, outcome: Result<Arc<Ownership>, LockError>) {
+    fn tell(&self, outcome: Result<Ownership, LockError>) {
         let mut cell = self.cell();
         let waker = match &mut *cell {
             Cell::Waiting(waker) => {
@@ -304,7 +304,7 @@ pub(crate) async fn wait(
     timeline: &Arc<Timeline>,
     name: String,
     waiter: Waiter,
-) -> Result<Arc<Ownership>, LockError> {
+) -> Result<Ownership, LockError> {
     let over = waiter.started.plus(waiter.terms.wait.unwrap_or_default());
     let place = Place::join(shared, timeline, name, waiter);
     if let Ok(outcome) = timeline.within(over, place.outcome()).await {
@@ -349,7 +349,7 @@ impl<'a> Place<'a> {
         Self { timeline, name, waiter }
     }
 
-    async fn outcome(&self) -> Result<Arc<Ownership>, LockError> {
+    async fn outcome(&self) -> Result<Ownership, LockError> {
         poll_fn(|context| {
             let mut cell = self.waiter.cell();
             match std::mem::replace(&mut *cell, Cell::Gone) {

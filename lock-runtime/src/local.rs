@@ -5,17 +5,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::{Builder, Uuid};
 
 use crate::backend::memory::{Applicant, Store, Turn};
 use crate::backend::{Acquired, Claim, Leave, Value};
 use crate::clock::{Clock, Moment};
-use crate::hold::{Grant, HandOver, Hold, deadline, next_renewal};
+use crate::hold::{Grant, HandOver, Hold, HoldId, deadline, next_renewal};
 use crate::manager::{Begun, Shared};
 use crate::ownership::Ownership;
 use crate::present::Counted;
@@ -25,29 +23,33 @@ use crate::timeline::{Alarm, Timeline};
 use crate::{Fence, Key, LockError, LostReason};
 
 /// Takes the lock if it is free; otherwise the call waits for its turn, or is refused.
-pub(crate) fn begin(shared: &Arc<Shared>, store: &Arc<Store>, key: Key, name: String, terms: Terms) -> Begun {
+pub(crate) fn begin(shared: Arc<Shared>, store: &Arc<Store>, key: Key, name: String, terms: Terms) -> Begun {
     let (clock, now) = Clock::here_and_now();
     let timeline = match shared.timeline_by(clock, &key) {
         Ok(timeline) => timeline,
         Err(error) => return Begun::Over(Err(error)),
     };
+    let id = HoldId::next();
     let value = Value {
-        token: token(),
-        owner: Arc::clone(&shared.owner),
+        token: token(id),
+        owner: None,
     };
+    let telemetry = Telemetry::here(shared.redact_keys);
     let wanted = Wanted {
-        shared: Arc::clone(shared),
+        counted: false,
+        id,
+        shared,
         timeline,
         key,
         claim: Claim { name, value },
         terms,
-        telemetry: Telemetry::here(shared.redact_keys),
+        telemetry,
         started: now,
     };
-    if shared.present.is_closed() {
+    if wanted.shared.present.is_closed() {
         return Begun::Over(Err(wanted.shut_down()));
     }
-    match store.acquire(&wanted.claim, terms.ttl, clock, now) {
+    match store.acquire(&wanted.claim, &wanted.shared.owner, terms.ttl, clock, now) {
         Acquired::Granted(fence) => Begun::Over(wanted.granted(store, fence, now)),
         Acquired::Busy(_) => match terms.wait {
             None => Begun::Over(Err(wanted.conflict(now))),
@@ -58,11 +60,10 @@ pub(crate) fn begin(shared: &Arc<Shared>, store: &Arc<Store>, key: Key, name: St
 
 /// Random as the others, but from the operating system once only: it must be unique in this process, and a copy of the
 /// process has locks of its own.
-fn token() -> Uuid {
+fn token(id: HoldId) -> Uuid {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| Uuid::new_v4().as_u64_pair());
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let (high, low) = *SEED;
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let number = id.number();
     let bits = u128::from(mixed(number ^ high)) << 64 | u128::from(mixed(number.wrapping_add(low)));
     Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
 }
@@ -77,6 +78,9 @@ fn mixed(number: u64) -> u64 {
 
 /// What a call asks for.
 struct Wanted {
+    /// Among the holds already, so that a shutdown waits for what becomes of it.
+    counted: bool,
+    id: HoldId,
     shared: Arc<Shared>,
     timeline: Arc<Timeline>,
     key: Key,
@@ -88,7 +92,7 @@ struct Wanted {
 
 impl Wanted {
     /// The hold of a lock that is this call's since `since`.
-    fn granted(self, store: &Store, fence: Fence, since: Moment) -> Result<Arc<Ownership>, LockError> {
+    fn granted(self, store: &Store, fence: Fence, since: Moment) -> Result<Ownership, LockError> {
         let mut taken = Taken {
             store,
             shared: &self.shared,
@@ -96,7 +100,12 @@ impl Wanted {
             claim: Some(&self.claim),
             counted: true,
         };
-        if !self.shared.present.enter() {
+        let open = if self.counted {
+            !self.shared.present.is_closed()
+        } else {
+            self.shared.present.enter()
+        };
+        if !open {
             drop(taken);
             return Err(self.shut_down());
         }
@@ -107,18 +116,20 @@ impl Wanted {
         (taken.claim, taken.counted) = (None, false);
         drop(taken);
         let grant = Grant {
+            id: self.id,
             key: self.key,
             claim: self.claim,
             fence,
             deadline: deadline(since, self.terms.ttl),
-            next_renewal: next_renewal(since, &self.terms),
+            next_renewal: next_renewal(since, &self.terms.hold),
             granted: since,
             doubtful: false,
             hand_over: HandOver::NONE,
         };
-        let hold = Arc::new(Hold::new(grant, self.terms, self.shared, self.timeline, telemetry));
-        let ownership = Arc::new(Ownership::new(Arc::clone(&hold)));
+        let hold = Arc::new(Hold::new(grant, self.terms.hold, self.shared, self.timeline, telemetry));
         hold.timeline.watch(&hold);
+        let ownership = Ownership::new(hold);
+        let hold = ownership.hold();
         // A shutdown that began before the hold could be seen has not told it.
         if hold.shared.present.is_closed() {
             hold.lose(LostReason::Shutdown);
@@ -155,7 +166,8 @@ struct Taken<'a> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim {
-            self.store.release(claim, Leave::Nothing, self.clock, self.clock.now());
+            self.store
+                .release(claim, Leave::Nothing, self.clock, || self.clock.now());
         }
         if self.counted {
             self.shared.present.leave(Counted::BOTH);
@@ -167,49 +179,58 @@ impl Drop for Taken<'_> {
 struct Waiting {
     store: Arc<Store>,
     applicant: Applicant,
-    /// `None`: it has its answer.
     wanted: Option<Wanted>,
     alarm: Alarm,
-    /// Lets a shutdown wait for it.
-    _under_way: TaskTrackerToken,
+    /// The time, if it was read just now.
+    now: Option<Moment>,
 }
 
 impl Waiting {
-    fn new(store: Arc<Store>, wanted: Wanted, clock: Clock, over: Moment) -> Self {
+    fn new(store: Arc<Store>, mut wanted: Wanted, clock: Clock, over: Moment) -> Self {
+        wanted.counted = true;
+        // Whether a shutdown has begun it asks when it is polled.
+        let _open = wanted.shared.present.enter();
         Self {
             store,
-            applicant: Applicant::new(wanted.claim.clone(), wanted.terms.ttl, clock, over),
+            applicant: Applicant::new(&wanted.claim, wanted.terms.ttl, clock, over),
             alarm: wanted.timeline.alarm(),
-            _under_way: wanted.shared.held.token(),
+            now: Some(wanted.started),
             wanted: Some(wanted),
         }
     }
 
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<Arc<Ownership>, LockError>> {
+    /// Waits for the lock: its fence and since when it is ours, or why it never will be.
+    fn granted(&mut self, waker: &Waker) -> Poll<Result<(Fence, Moment), LockError>> {
         let Some(wanted) = &self.wanted else {
             // Polled after it was ready, which `.await` never does.
             return Poll::Pending;
         };
+        let clock = wanted.timeline.clock;
+        let (name, owner) = (&*wanted.claim.name, &wanted.shared.owner);
         loop {
             if wanted.shared.present.is_closed() {
                 return Poll::Ready(Err(wanted.shut_down()));
             }
-            let clock = wanted.timeline.clock;
-            let now = clock.now();
-            match self.store.wait(&mut self.applicant, now, waker) {
+            // The first time, that it began.
+            let now = self.now.take().unwrap_or_else(|| clock.now());
+            let mut turn = self.store.wait(name, owner, &mut self.applicant, now, waker);
+            if clock == Clock::Paused && matches!(turn, Turn::Granted { .. }) {
+                // Who gave it may live by another clock than the one that a test has paused here.
+                let again = self.store.acquire(&wanted.claim, owner, wanted.terms.ttl, clock, now);
+                turn = match again {
+                    Acquired::Granted(fence) => Turn::Granted { fence, since: now },
+                    Acquired::Busy(_) => continue,
+                };
+            }
+            match turn {
                 Turn::Granted { fence, since } if now < deadline(since, wanted.terms.ttl) => {
-                    let Some(wanted) = self.wanted.take() else {
-                        return Poll::Pending;
-                    };
-                    return Poll::Ready(wanted.granted(&self.store, fence, since));
+                    return Poll::Ready(Ok((fence, since)));
                 }
                 // This task was not polled for a whole lease. It begins anew, behind the others.
                 Turn::Granted { .. } => {
-                    self.store.release(&wanted.claim, Leave::Nothing, clock, now);
+                    self.store.release(&wanted.claim, Leave::Nothing, clock, || now);
                 }
-                Turn::Waits(_) if now >= self.applicant.over => {
-                    return Poll::Ready(Err(wanted.conflict(now)));
-                }
+                Turn::Waits(_) if now >= self.applicant.over => return Poll::Ready(Err(wanted.conflict(now))),
                 Turn::Waits(looks) => {
                     self.alarm.set(looks, waker);
                     // A shutdown since the look above has not rung this alarm.
@@ -223,15 +244,24 @@ impl Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Result<Arc<Ownership>, LockError>;
+    type Output = Result<Ownership, LockError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Waiting::poll(&mut self, context.waker())
+        let (fence, since) = ready!(self.granted(context.waker()))?;
+        match self.wanted.take() {
+            Some(wanted) => Poll::Ready(wanted.granted(&self.store, fence, since)),
+            None => Poll::Pending,
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.store.leave(&mut self.applicant, self.alarm.now());
+        let Some(wanted) = &self.wanted else {
+            return;
+        };
+        self.store
+            .leave(&wanted.claim.name, &mut self.applicant, wanted.timeline.clock.now());
+        wanted.shared.present.leave(Counted::BOTH);
     }
 }

@@ -78,13 +78,13 @@ pub(crate) struct Shared {
 /// What becomes of a wish for a lock.
 pub(crate) enum Begun {
     /// At once.
-    Over(Result<Arc<Ownership>, LockError>),
+    Over(Result<Ownership, LockError>),
     /// In a while: somebody else has it, or a server is asked.
     Later(Acquiring),
 }
 
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
-pub(crate) type Acquiring = BoxFuture<'static, Result<Arc<Ownership>, LockError>>;
+pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
@@ -205,7 +205,7 @@ impl LockManager {
 
     /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for. To be called
     /// in the first poll of whoever asks.
-    pub(crate) fn begin(&self, key: Key, spec: &Spec) -> Begun {
+    pub(crate) fn begin(self, key: Key, spec: &Spec) -> Begun {
         let shared = &self.0;
         let checked = shared
             .name(&key)
@@ -225,17 +225,18 @@ impl LockManager {
             None => {}
         }
         if let Some(store) = shared.backend.store() {
-            return local::begin(shared, store, key, name, terms);
+            let store = Arc::clone(store);
+            return local::begin(self.0, &store, key, name, terms);
         }
         let claim = attempts::claim(shared, name);
-        let shared = Arc::clone(shared);
+        let shared = self.0;
         Begun::Later(Box::pin(
             async move { acquire::acquire(&shared, key, claim, terms).await },
         ))
     }
 
     /// As [`begin`](Self::begin), to its end.
-    pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+    pub(crate) async fn acquire(self, key: Key, spec: &Spec) -> Result<Ownership, LockError> {
         match self.begin(key, spec) {
             Begun::Over(outcome) => outcome,
             Begun::Later(acquiring) => acquiring.await,

@@ -34,8 +34,8 @@ pub(crate) enum ReleaseEnd {
 /// (`TCP_USER_TIMEOUT`).
 const LATE: Duration = Duration::from_secs(10);
 
-/// Starts the release of a hold that has ended at `now`.
-pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> Ending {
+/// Starts the release of a hold that has ended.
+pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
         && !hold.shared.backend.is_quorum()
     {
@@ -43,7 +43,7 @@ pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>, now: Moment) -> 
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
     if let Some(store) = hold.shared.backend.store() {
-        return Ending::Over(local(hold, store, lost, now));
+        return Ending::Over(local(hold, store, lost));
     }
     if lost.is_none() && !hold.doubtful && hold.rest_of_least().is_none() {
         let under_way = hold.shared.releases.token();
@@ -121,12 +121,10 @@ async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
 }
 
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
-fn local(hold: &Hold, store: &Store, lost: Option<LostReason>, now: Moment) -> ReleaseEnd {
+fn local(hold: &Hold, store: &Store, lost: Option<LostReason>) -> ReleaseEnd {
     let clock = hold.timeline.clock;
-    let answer = match hold.rest_of_least() {
-        None => store.release(&hold.claim, Leave::Nothing, clock, now),
-        Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, clock.now()),
-    };
+    let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
+    let answer = store.release(&hold.claim, leave, clock, || clock.now());
     conclude(hold, lost, answer, false)
 }
 
@@ -137,7 +135,7 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
         return;
     }
     if let Some(store) = hold.shared.backend.store() {
-        local(hold, store, Some(LostReason::Missing), hold.timeline.clock.now());
+        local(hold, store, Some(LostReason::Missing));
     } else {
         let again = Arc::clone(hold);
         let background = async move {

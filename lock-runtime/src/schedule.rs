@@ -132,18 +132,17 @@ impl Schedule {
     /// Sets a new alarm, or that of `place`. Its place, and whether a driver must be started.
     #[must_use]
     pub(crate) fn alarm(&self, place: Option<usize>, at: Moment, waker: &Waker) -> (usize, bool) {
-        let mut waker = waker.clone();
         let mut state = self.state();
         let place = match place {
-            None => state.alarms.insert(at, waker),
+            None => state.alarms.insert(at, waker.clone()),
             Some(place) => {
                 state.alarms.set(place, at);
-                if let Some(before) = state.alarms.get_mut(place) {
-                    std::mem::swap(before, &mut waker);
-                }
+                let before = state.alarms.get_mut(place).filter(|before| !before.will_wake(waker));
+                let before = before.map(|before| std::mem::replace(before, waker.clone()));
                 self.comes(&mut state, at);
-                // The former waker's drop runs other people's code.
                 drop(state);
+                // The drop of a waker runs other people's code.
+                drop(before);
                 return (place, false);
             }
         };

@@ -65,12 +65,9 @@ impl Telemetry {
         })))
     }
 
-    /// Runs `body` in the span of the hold.
-    pub(crate) fn in_span<T>(&self, body: impl FnOnce() -> T) -> T {
-        match &self.0 {
-            None => body(),
-            Some(listening) => listening.span.in_scope(body),
-        }
+    /// The span of the hold, for its body to run in.
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.0.as_ref().map(|listening| listening.span.clone())
     }
 
     /// The hold is over; `held` tells how long it was.

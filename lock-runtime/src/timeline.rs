@@ -89,7 +89,7 @@ impl Timeline {
                 alarm.set(limit, context.waker());
             }
             // After it was set: what comes from here on wakes the caller.
-            if alarm.now() >= limit || self.schedule.is_stopped() {
+            if self.clock.now() >= limit || self.schedule.is_stopped() {
                 return Poll::Ready(Err(Elapsed));
             }
             Poll::Pending
@@ -153,10 +153,6 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    pub(crate) fn now(&self) -> Moment {
-        self.timeline.clock.now()
-    }
-
     /// From now on for this moment and this task.
     pub(crate) fn set(&mut self, at: Moment, waker: &Waker) {
         let (place, undriven) = self.timeline.schedule.alarm(self.place, at, waker);

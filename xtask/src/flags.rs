@@ -48,6 +48,13 @@ pub(crate) enum Task {
         /// `None`: all of them.
         target: Option<String>,
     },
+    /// What a lock costs, beside other libraries.
+    Bench {
+        /// Only the rows whose name begins like this.
+        only: Option<String>,
+        /// Fewer rounds, smaller numbers.
+        quick: bool,
+    },
     /// Changes in the code that the tests must notice.
     Mutants {
         /// For cargo-mutants.
@@ -83,6 +90,10 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         ("fuzz", flags) => Some(Task::Fuzz {
             minutes: *flags.get_one("minutes")?,
             target: flags.get_one::<String>("target").cloned(),
+        }),
+        ("bench", flags) => Some(Task::Bench {
+            only: flags.get_one::<String>("only").cloned(),
+            quick: flags.get_flag("quick"),
         }),
         ("mutants", flags) => Some(Task::Mutants { arguments: rest(flags) }),
         ("ci", _) => Some(Task::Ci),
@@ -180,6 +191,27 @@ fn command() -> Command {
                         .long("target")
                         .value_parser(crate::fuzz::TARGETS)
                         .help("This one only"),
+                ),
+        )
+        .subcommand(
+            Command::new("bench")
+                .about("Measure what a lock costs, beside the raw client and other libraries")
+                .long_about(
+                    "Measure what a lock costs, beside the raw client and other libraries, on servers that it starts.\n\n\
+             Results (tables, JSON, drawings) are in target/bench; BENCHMARKS.md says what each row is. Peers in Python \
+             and JavaScript are part of it where pip and npm can install them into that folder.",
+                )
+                .arg(
+                    Arg::new("only")
+                        .long("only")
+                        .value_name("row")
+                        .help("Only the rows whose name begins like this"),
+                )
+                .arg(
+                    Arg::new("quick")
+                        .long("quick")
+                        .action(ArgAction::SetTrue)
+                        .help("Fewer rounds and smaller numbers: a look, not a measurement"),
                 ),
         )
         .subcommand(

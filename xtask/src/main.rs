@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the only entry point for development tasks.
 
+mod bench;
 mod ci;
 mod expand;
 mod flags;
@@ -39,6 +40,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak { arguments } => programs::soak(&shell, &arguments),
         Task::Scale { arguments } => programs::scale(&shell, &arguments),
         Task::Fuzz { minutes, target } => fuzz::run(&shell, minutes, target.as_deref()),
+        Task::Bench { only, quick } => bench::run(&shell, only.as_deref(), quick),
         Task::Mutants { arguments } => mutants::run(&shell, &arguments),
         Task::Ci => ci::run(&shell),
     }

@@ -43,8 +43,8 @@ pub(crate) struct Claim {
 pub(crate) struct Value {
     /// No other hold has it.
     pub(crate) token: Uuid,
-    /// The manager's label, for operators.
-    pub(crate) owner: Arc<str>,
+    /// The manager's label, for operators. `None` in this process, where the store is told it once for many holds.
+    pub(crate) owner: Option<Arc<str>>,
 }
 
 impl Value {
@@ -52,10 +52,11 @@ impl Value {
     pub(crate) fn text(&self) -> String {
         let mut token = Uuid::encode_buffer();
         let token: &str = self.token.hyphenated().encode_lower(&mut token);
-        let mut text = String::with_capacity(token.len() + 1 + self.owner.len());
+        let owner = self.owner.as_deref().unwrap_or_default();
+        let mut text = String::with_capacity(token.len() + 1 + owner.len());
         text.push_str(token);
         text.push(' ');
-        text.push_str(&self.owner);
+        text.push_str(owner);
         text
     }
 }
@@ -78,6 +79,8 @@ pub(crate) struct Turn {
     pub(crate) first_lease: Duration,
     /// How long the claim keeps its place without asking again.
     pub(crate) stay: Duration,
+    /// The number of this question, larger than that of the claim's last one.
+    pub(crate) question: u64,
     /// How many fences in a row it is given, at least 1: the first, and as many for those that it hands the lease to.
     pub(crate) fences: u64,
 }
@@ -164,9 +167,13 @@ pub(crate) trait Wakeup: Send {
 pub(crate) enum Woken {
     /// The lock may be free: try.
     Look,
-    /// It is this claim's, for [`Turn::first_lease`] from an unknown moment after its last answered request was sent;
-    /// with the first of its fences.
-    Granted(Fence),
+    /// It is this claim's, for [`Turn::first_lease`] from an unknown moment on, unless it has been released since.
+    Granted {
+        /// The first of its fences.
+        fence: Fence,
+        /// The last question that was heard before.
+        question: u64,
+    },
 }
 
 /// A place where locks are kept.

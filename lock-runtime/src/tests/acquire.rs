@@ -23,7 +23,7 @@ fn waiting(wait: Duration) -> Spec {
     Spec::retry().wait(wait).backoff(LONG, LONG)
 }
 
-async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
     acquire(shared, key, scripted::claim("token"), terms).await
@@ -198,7 +198,7 @@ async fn a_lost_answer_is_waited_for_and_a_definite_one_is_not() {
 }
 
 /// A call that waits, and after a tenth of a second a shutdown.
-async fn closed_in_between(shared: &Arc<Shared>) -> Result<Arc<Ownership>, LockError> {
+async fn closed_in_between(shared: &Arc<Shared>) -> Result<Ownership, LockError> {
     let spec = waiting(LONG);
     let closing = async {
         sleep(ms(100)).await;

@@ -9,7 +9,7 @@ use super::*;
 use crate::backend::Applied;
 use crate::backend::memory::MemoryBackend;
 use crate::clock::Clock;
-use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec};
+use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TTL: Duration = Duration::from_secs(10);
@@ -33,18 +33,19 @@ fn hold(spec: &Spec) -> Hold {
     let now = Clock::Paused.now();
     let telemetry = Telemetry::here(false);
     let grant = Grant {
+        id: HoldId::next(),
         key,
         claim,
         fence: Fence::from(1),
         deadline: deadline(now, terms.ttl),
-        next_renewal: next_renewal(now, &terms),
+        next_renewal: next_renewal(now, &terms.hold),
         granted: now,
         hand_over: HandOver::NONE,
         doubtful: false,
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));
     assert!(shared.present.enter());
-    Hold::new(grant, terms, Arc::new(shared), timeline, telemetry)
+    Hold::new(grant, terms.hold, Arc::new(shared), timeline, telemetry)
 }
 
 fn now() -> Moment {
@@ -84,7 +85,7 @@ async fn the_first_reason_stays_and_wakes_who_waits() {
     lost.await;
     assert_eq!(hold.lose(LostReason::Missing), State::Lost(LostReason::Taken));
     assert_eq!(hold.next_event(), Moment::NEVER);
-    assert!(hold.begin_end().is_some());
+    assert!(hold.begin_end());
     assert_eq!(hold.state(), State::Lost(LostReason::Taken));
 }
 
@@ -110,13 +111,13 @@ async fn a_deadline_before_max_hold_comes_first() {
 async fn only_the_first_end_releases_and_a_late_one_finds_the_loss() {
     let first = hold(&Spec::fail());
     assert!(!first.has_ended());
-    assert!(first.begin_end().is_some());
-    assert!(first.has_ended() && first.begin_end().is_none());
+    assert!(first.begin_end());
+    assert!(first.has_ended() && !first.begin_end());
     assert_eq!((first.state(), first.remaining()), (State::Ended, Duration::ZERO));
     assert_eq!((first.lost_reason(), first.next_event()), (None, Moment::NEVER));
     let late = hold(&Spec::fail());
     advance(TTL).await;
-    assert!(late.begin_end().is_some());
+    assert!(late.begin_end());
     assert_eq!(late.state(), State::Lost(LostReason::Expired));
 }
 

@@ -32,8 +32,8 @@ async fn the_last_owner_releases_by_its_end_or_its_drop() {
     for dropped in [false, true] {
         let (backend, shared) = Scripted::default().releases([(AT_ONCE, Ok(Released::Done))]).shared();
         let hold = hold(&shared, &spec(), false);
-        let one = Arc::new(Ownership::new(Arc::clone(&hold)));
-        let other = Arc::clone(&one);
+        let mut one = Ownership::new(Arc::clone(&hold));
+        let mut other = one.clone();
         assert!(one.end().is_none());
         sleep(ms(1)).await;
         assert!(!hold.has_ended() && backend.asked().is_empty());

@@ -14,7 +14,7 @@ use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
     Value, Wakeup, Woken,
 };
-use crate::hold::{Grant, Hold};
+use crate::hold::{Grant, Hold, HoldId};
 use crate::manager::Shared;
 use crate::telemetry::Telemetry;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
@@ -163,18 +163,19 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
     let now = timeline.clock.now();
     let grant = Grant {
+        id: HoldId::next(),
         key,
         claim: claim("token"),
         fence: Fence::from(1),
         deadline: crate::hold::deadline(now, terms.ttl),
-        next_renewal: crate::hold::next_renewal(now, &terms),
+        next_renewal: crate::hold::next_renewal(now, &terms.hold),
         granted: now,
         hand_over: crate::hold::HandOver::NONE,
         doubtful,
     };
     let telemetry = Telemetry::here(false);
     assert!(shared.present.enter());
-    Arc::new(Hold::new(grant, terms, Arc::clone(shared), timeline, telemetry))
+    Arc::new(Hold::new(grant, terms.hold, Arc::clone(shared), timeline, telemetry))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
@@ -182,7 +183,7 @@ pub(crate) fn claim(token: &str) -> Claim {
         name: "k".to_owned(),
         value: Value {
             token: Uuid::from_u128(token.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))),
-            owner: "owner".into(),
+            owner: Some("owner".into()),
         },
     }
 }

@@ -1,10 +1,13 @@
 //! Those who wait for a lock in this process, first come, first served.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::super::{Claim, Value};
+use uuid::Uuid;
+
+use super::super::Claim;
 use super::store::{Lock, Store};
 use crate::Fence;
 use crate::clock::{Clock, Moment};
@@ -18,7 +21,8 @@ pub(super) struct Line {
 
 pub(super) struct Waiting {
     number: u64,
-    pub(super) value: Value,
+    pub(super) token: Uuid,
+    pub(super) owner: Arc<str>,
     pub(super) ttl: Duration,
     /// What it lives by.
     pub(super) clock: Clock,
@@ -29,9 +33,9 @@ pub(super) struct Waiting {
 
 /// Somebody who wants a lock and can wait. Whoever drops it must have [left](Store::leave), unless it was granted.
 pub(crate) struct Applicant {
-    pub(crate) claim: Claim,
-    pub(crate) ttl: Duration,
-    pub(crate) clock: Clock,
+    token: Uuid,
+    ttl: Duration,
+    clock: Clock,
     /// When it gives up.
     pub(crate) over: Moment,
     /// Its number in the line.
@@ -48,9 +52,9 @@ pub(crate) enum Turn {
 }
 
 impl Applicant {
-    pub(crate) fn new(claim: Claim, ttl: Duration, clock: Clock, over: Moment) -> Self {
+    pub(crate) fn new(claim: &Claim, ttl: Duration, clock: Clock, over: Moment) -> Self {
         Self {
-            claim,
+            token: claim.value.token,
             ttl,
             clock,
             over,
@@ -85,62 +89,68 @@ impl Line {
 }
 
 impl Store {
-    /// Takes the lock if it is the applicant's turn; otherwise the applicant is in the line from here on.
-    pub(crate) fn wait(&self, applicant: &mut Applicant, now: Moment, waker: &Waker) -> Turn {
-        let mut waker = waker.clone();
+    /// Takes the lock `name` if it is the applicant's turn; otherwise the applicant is in the line from here on.
+    pub(crate) fn wait(
+        &self,
+        name: &str,
+        owner: &Arc<str>,
+        applicant: &mut Applicant,
+        now: Moment,
+        waker: &Waker,
+    ) -> Turn {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let next = tables.next_fence(self.micros(now));
-        if !tables.locks.contains_key(&*applicant.claim.name) {
-            tables.sweep(now);
-            let name = applicant.claim.name.as_str().into();
-            tables.locks.insert(name, Lock::default());
-        }
-        let Some(lock) = tables.locks.get_mut(&*applicant.claim.name) else {
-            // It was put in above.
-            return Turn::Waits(now);
+        let lock = match tables.locks.get_mut(name) {
+            Some(lock) => lock,
+            None => {
+                tables.sweep(now);
+                tables.locks.entry(name.into()).or_insert_with(|| Lock::new(owner))
+            }
         };
-        let mut woken = Woken::NOBODY;
+        let (mut woken, mut left) = (Woken::NOBODY, None);
         if lock.alive(now).is_none() {
             // Free, or its holder has died.
             match lock.line.place(applicant.number) {
-                Some(0) => drop(lock.line.take_first()),
+                Some(0) => left = lock.line.take_first(),
                 None if lock.line.is_empty() => {}
-                Some(_) | None => woken = lock.pass_on(next, applicant.clock, now),
+                Some(_) | None => woken = lock.pass_on(&mut tables.fences, applicant.clock, now),
             }
             if woken.is_nobody() {
-                lock.hold(applicant.claim.value.clone(), next, applicant.ttl, now);
+                let fence = tables.fences.next(now);
+                lock.hold(applicant.token, owner, fence, applicant.ttl, now);
             }
         }
-        let turn = lock.turn(applicant, &mut waker);
+        let mut replaced = None;
+        let turn = lock.turn(owner, applicant, waker, &mut replaced);
         drop(guard);
+        // The drop of a waker runs other people's code.
+        drop((left, replaced));
         woken.wake();
         turn
     }
 
     /// Takes the applicant out of the line; what it was granted in the meantime goes to the next.
-    pub(crate) fn leave(&self, applicant: &mut Applicant, now: Moment) {
+    pub(crate) fn leave(&self, name: &str, applicant: &mut Applicant, now: Moment) {
         let Some(number) = applicant.number.take() else {
             return;
         };
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let next = tables.next_fence(self.micros(now));
-        let Some(lock) = tables.locks.get_mut(&*applicant.claim.name) else {
+        let Some(lock) = tables.locks.get_mut(name) else {
             return;
         };
         let place = lock.line.place(Some(number));
         let left = place.and_then(|place| lock.line.waiting.remove(place));
-        let woken = if lock.is_held_by(applicant.claim.value.token) {
-            lock.free(next, applicant.clock, now)
+        let woken = if lock.is_held_by(applicant.token) {
+            lock.pass_on(&mut tables.fences, applicant.clock, now)
         } else {
             Woken([None, lock.misled()])
         };
         if woken.is_nobody() && lock.holder.is_none() {
-            tables.listening.wake(&applicant.claim.name);
+            tables.listening.wake(name);
         }
         drop(guard);
-        // The waker's drop runs other people's code.
+        // The drop of a waker runs other people's code.
         drop(left);
         woken.wake();
     }
@@ -148,10 +158,16 @@ impl Store {
 
 impl Lock {
     /// What the applicant is told. It is in the line, with its present waker, unless it holds the lock.
-    fn turn(&mut self, applicant: &mut Applicant, waker: &mut Waker) -> Turn {
+    fn turn(
+        &mut self,
+        owner: &Arc<str>,
+        applicant: &mut Applicant,
+        waker: &Waker,
+        replaced: &mut Option<Waker>,
+    ) -> Turn {
         let mut looks = applicant.over;
         if let Some(holder) = &self.holder {
-            if holder.value.token == applicant.claim.value.token {
+            if holder.token == applicant.token {
                 applicant.number = None;
                 return Turn::Granted {
                     fence: holder.fence,
@@ -163,14 +179,17 @@ impl Lock {
         let place = self.line.place(applicant.number);
         if let Some(waiting) = place.and_then(|place| self.line.waiting.get_mut(place)) {
             waiting.looks = looks;
-            std::mem::swap(&mut waiting.waker, waker);
+            if !waiting.waker.will_wake(waker) {
+                *replaced = Some(std::mem::replace(&mut waiting.waker, waker.clone()));
+            }
             return Turn::Waits(looks);
         }
         self.line.last += 1;
         applicant.number = Some(self.line.last);
         self.line.waiting.push_back(Waiting {
             number: self.line.last,
-            value: applicant.claim.value.clone(),
+            token: applicant.token,
+            owner: Arc::clone(owner),
             ttl: applicant.ttl,
             clock: applicant.clock,
             looks,

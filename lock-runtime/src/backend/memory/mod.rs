@@ -63,7 +63,8 @@ impl Backend for MemoryBackend {
         _within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
         let (clock, now) = Clock::here_and_now();
-        ready(Ok(self.store.acquire(claim, ttl, clock, now)))
+        let owner = claim.value.owner.clone().unwrap_or_else(|| "".into());
+        ready(Ok(self.store.acquire(claim, &owner, ttl, clock, now)))
     }
 
     fn renew<'a>(
@@ -86,7 +87,7 @@ impl Backend for MemoryBackend {
         _within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
         let (clock, now) = Clock::here_and_now();
-        ready(Ok(self.store.release(claim, leave, clock, now)))
+        ready(Ok(self.store.release(claim, leave, clock, || now)))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {

@@ -15,10 +15,9 @@ use crate::Fence;
 use crate::clock::{Clock, Moment};
 
 /// A std mutex, because it is held for a few map operations and never across an await.
+#[derive(Default)]
 pub(crate) struct Store {
     tables: Mutex<Tables>,
-    /// One moment on the wall, in microseconds since 1970, and on the lease clock.
-    origin: (u64, Moment),
     /// The stored calls of each namespace. A std mutex, held for a look.
     #[cfg(feature = "queue")]
     shelves: Mutex<HashMap<String, Arc<Shelf>>>,
@@ -27,22 +26,22 @@ pub(crate) struct Store {
 #[derive(Default)]
 pub(super) struct Tables {
     /// The locks that are held or waited for, and some that were: most are taken again soon.
-    pub(super) locks: HashMap<Box<str>, Lock>,
+    pub(super) locks: HashMap<Box<str>, Lock, foldhash::fast::RandomState>,
     pub(super) listening: Listening,
-    /// The last fence that was given to any hold of any name.
-    last_fence: u64,
+    pub(super) fences: Fences,
     /// How many entries `locks` may have before those that nobody uses are swept out.
     sweep_at: usize,
 }
 
-#[derive(Default)]
 pub(super) struct Lock {
+    /// Of the last holder's manager. It stays when the holder goes, because mostly the next one has the same.
+    owner: Arc<str>,
     pub(super) holder: Option<Holder>,
     pub(super) line: Line,
 }
 
 pub(super) struct Holder {
-    pub(super) value: Value,
+    pub(super) token: Uuid,
     pub(super) fence: Fence,
     /// When it was granted; by its own clock, as the next.
     pub(super) since: Moment,
@@ -52,15 +51,33 @@ pub(super) struct Holder {
 /// Fewer entries are never swept out.
 const KEPT: usize = 1_024;
 
-impl Default for Store {
+/// Gives the fences.
+pub(super) struct Fences {
+    /// The last one, of any hold of any name.
+    last: u64,
+    /// One moment on the wall, in microseconds since 1970, and on the lease clock.
+    origin: (u64, Moment),
+}
+
+impl Default for Fences {
     fn default() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = u64::try_from(wall.as_micros()).unwrap_or_default();
         Self {
-            tables: Mutex::default(),
-            origin: (u64::try_from(wall.as_micros()).unwrap_or_default(), Clock::Real.now()),
-            #[cfg(feature = "queue")]
-            shelves: Mutex::default(),
+            last: 0,
+            origin: (micros, Clock::Real.now()),
         }
+    }
+}
+
+impl Fences {
+    /// By the same rule as on a server: the larger of the last plus one and the time in microseconds.
+    pub(super) fn next(&mut self, now: Moment) -> Fence {
+        let (wall, moment) = self.origin;
+        // A clock that was paused may lie before the origin.
+        let micros = (wall + now.nanos_since(moment) / 1_000).saturating_sub(moment.nanos_since(now) / 1_000);
+        self.last = micros.max(self.last + 1);
+        Fence::from(self.last)
     }
 }
 
@@ -76,47 +93,49 @@ impl Store {
         Arc::clone(shelves.entry(namespace.to_owned()).or_default())
     }
 
-    /// The time in microseconds since 1970.
-    pub(super) fn micros(&self, now: Moment) -> u64 {
-        let (wall, moment) = self.origin;
-        // A clock that was paused may lie before the origin.
-        (wall + now.nanos_since(moment) / 1_000).saturating_sub(moment.nanos_since(now) / 1_000)
-    }
-
-    /// Makes `claim` the holder if nobody else is, and nobody waits to be. `clock`: what `now` was read from, as below.
-    pub(crate) fn acquire(&self, claim: &Claim, ttl: Duration, clock: Clock, now: Moment) -> Acquired {
+    /// Makes `claim` the holder if nobody else is, and nobody waits to be. `clock`: what `now` is read from, as below.
+    pub(crate) fn acquire(
+        &self,
+        claim: &Claim,
+        owner: &Arc<str>,
+        ttl: Duration,
+        clock: Clock,
+        now: Moment,
+    ) -> Acquired {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let next = tables.next_fence(self.micros(now));
         let Some(lock) = tables.locks.get_mut(&*claim.name) else {
-            let mut lock = Lock::default();
-            lock.hold(claim.value.clone(), next, ttl, now);
+            let fence = tables.fences.next(now);
+            let mut lock = Lock::new(owner);
+            lock.hold(claim.value.token, owner, fence, ttl, now);
             tables.sweep(now);
             tables.locks.insert(claim.name.as_str().into(), lock);
-            return Acquired::Granted(next);
+            return Acquired::Granted(fence);
         };
-        let is_own = match lock.alive(now) {
-            Some(holder) if holder.value.token != claim.value.token => {
+        match &lock.holder {
+            Some(holder) if holder.expires > now && holder.token != claim.value.token => {
                 return Acquired::Busy(Some(holder.expires.since(now)));
             }
-            holder => holder.is_some(),
-        };
-        if !is_own && !lock.line.is_empty() {
+            Some(holder) if holder.expires > now => {}
             // The last holder's time was over, and somebody was there before.
-            let woken = lock.pass_on(next, clock, now);
-            let remaining = lock.alive(now).map(|holder| holder.expires.since(now));
-            drop(guard);
-            woken.wake();
-            return Acquired::Busy(remaining);
+            Some(_) | None if !lock.line.is_empty() => {
+                let woken = lock.pass_on(&mut tables.fences, clock, now);
+                let remaining = lock.alive(now).map(|holder| holder.expires.since(now));
+                drop(guard);
+                woken.wake();
+                return Acquired::Busy(remaining);
+            }
+            Some(_) | None => {}
         }
-        lock.hold(claim.value.clone(), next, ttl, now);
-        Acquired::Granted(next)
+        let fence = tables.fences.next(now);
+        lock.hold(claim.value.token, owner, fence, ttl, now);
+        Acquired::Granted(fence)
     }
 
     pub(crate) fn renew(&self, claim: &Claim, ttl: Duration, now: Moment) -> Renewed {
         match self.tables().holder(&claim.name, now) {
             None => Renewed::Missing,
-            Some(holder) if holder.value.token != claim.value.token => Renewed::Taken,
+            Some(holder) if holder.token != claim.value.token => Renewed::Taken,
             Some(holder) => {
                 holder.expires = now.plus(ttl);
                 Renewed::Extended
@@ -124,23 +143,27 @@ impl Store {
         }
     }
 
-    /// Ends the hold of `claim` and gives the lock to the next in line.
-    pub(crate) fn release(&self, claim: &Claim, leave: Leave, clock: Clock, now: Moment) -> Released {
+    /// Ends the hold of `claim` and gives the lock to the next in line. Mostly there is none, and the time is not asked
+    /// for.
+    pub(crate) fn release(&self, claim: &Claim, leave: Leave, clock: Clock, now: impl Fn() -> Moment) -> Released {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let next = tables.next_fence(self.micros(now));
         let Some(lock) = tables.locks.get_mut(&*claim.name) else {
             return Released::Missing;
         };
         match &mut lock.holder {
-            Some(holder) if holder.value.token == claim.value.token => {
+            Some(holder) if holder.token == claim.value.token => {
                 let woken = match leave {
                     Leave::TakenFor(rest) => {
-                        holder.expires = now.plus(rest);
+                        holder.expires = now().plus(rest);
                         // It may expire earlier than who waits believes.
                         Woken([None, lock.misled()])
                     }
-                    Leave::Nothing => lock.free(next, clock, now),
+                    Leave::Nothing if lock.line.is_empty() => {
+                        lock.holder = None;
+                        Woken::NOBODY
+                    }
+                    Leave::Nothing => lock.pass_on(&mut tables.fences, clock, now()),
                 };
                 if woken.is_nobody() {
                     tables.listening.wake(&claim.name);
@@ -149,14 +172,19 @@ impl Store {
                 woken.wake();
                 Released::Done
             }
-            Some(holder) if holder.expires > now => Released::Taken,
+            Some(holder) if holder.expires > now() => Released::Taken,
             Some(_) | None => Released::Missing,
         }
     }
 
     pub(super) fn inspect(&self, name: &str, now: Moment) -> Option<Stored> {
-        self.tables().holder(name, now).map(|holder| Stored {
-            value: holder.value.text(),
+        let mut tables = self.tables();
+        let lock = tables.locks.get_mut(name)?;
+        let owner = Some(Arc::clone(&lock.owner));
+        let holder = lock.alive(now)?;
+        let token = holder.token;
+        Some(Stored {
+            value: Value { token, owner }.text(),
             remaining: Some(holder.expires.since(now)),
         })
     }
@@ -164,12 +192,11 @@ impl Store {
     pub(super) fn force_release(&self, name: &str, clock: Clock, now: Moment) -> bool {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let next = tables.next_fence(self.micros(now));
         let Some(lock) = tables.locks.get_mut(name) else {
             return false;
         };
         let held = lock.alive(now).is_some();
-        let woken = lock.free(next, clock, now);
+        let woken = lock.pass_on(&mut tables.fences, clock, now);
         if woken.is_nobody() {
             tables.listening.wake(name);
         }
@@ -193,19 +220,23 @@ impl Tables {
             self.sweep_at = (self.locks.len() * 2).max(KEPT);
         }
     }
-
-    /// By the same rule as on a server: the larger of the last plus one and the time in microseconds. One that is not
-    /// used is no harm.
-    pub(super) fn next_fence(&mut self, micros: u64) -> Fence {
-        self.last_fence = micros.max(self.last_fence + 1);
-        Fence::from(self.last_fence)
-    }
 }
 
 impl Lock {
-    pub(super) fn hold(&mut self, value: Value, fence: Fence, ttl: Duration, since: Moment) {
+    pub(super) fn new(owner: &Arc<str>) -> Self {
+        Self {
+            owner: Arc::clone(owner),
+            holder: None,
+            line: Line::default(),
+        }
+    }
+
+    pub(super) fn hold(&mut self, token: Uuid, owner: &Arc<str>, fence: Fence, ttl: Duration, since: Moment) {
+        if !Arc::ptr_eq(&self.owner, owner) {
+            self.owner = Arc::clone(owner);
+        }
         self.holder = Some(Holder {
-            value,
+            token,
             fence,
             since,
             expires: since.plus(ttl),
@@ -217,23 +248,18 @@ impl Lock {
     }
 
     pub(super) fn is_held_by(&self, token: Uuid) -> bool {
-        self.holder.as_ref().is_some_and(|holder| holder.value.token == token)
+        self.holder.as_ref().is_some_and(|holder| holder.token == token)
     }
 
-    /// Ends whatever hold there is. Who has it now, to be woken.
-    pub(super) fn free(&mut self, next: Fence, clock: Clock, now: Moment) -> Woken {
-        self.holder = None;
-        self.pass_on(next, clock, now)
-    }
-
-    /// Makes the first in line the holder.
-    pub(super) fn pass_on(&mut self, next: Fence, clock: Clock, now: Moment) -> Woken {
+    /// Ends whatever hold there is, and makes the first in line the holder.
+    pub(super) fn pass_on(&mut self, fences: &mut Fences, clock: Clock, now: Moment) -> Woken {
         let Some(first) = self.line.take_first() else {
+            self.holder = None;
             return Woken::NOBODY;
         };
         // The lease counts by the clock of its holder.
         let since = if first.clock == clock { now } else { first.clock.now() };
-        self.hold(first.value, next, first.ttl, since);
+        self.hold(first.token, &first.owner, fences.next(now), first.ttl, since);
         Woken([Some(first.waker), self.misled()])
     }
 }

@@ -57,10 +57,14 @@ pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
 
 /// What a message to those in line says: to which claim, and what.
 pub(super) fn told(message: &[u8]) -> Option<(&str, Woken)> {
-    let (fence, claim) = str::from_utf8(message).ok()?.split_once(' ')?;
+    let (fence, rest) = str::from_utf8(message).ok()?.split_once(' ')?;
+    let (question, claim) = rest.split_once(' ')?;
     let woken = match fence.parse().ok()? {
         0 => Woken::Look,
-        fence => Woken::Granted(Fence::from(fence)),
+        fence => Woken::Granted {
+            fence: Fence::from(fence),
+            question: question.parse().ok()?,
+        },
     };
     Some((claim, woken))
 }

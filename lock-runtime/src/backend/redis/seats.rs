@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 
 use super::super::{BoxFuture, Wakeup, Woken};
 use super::wakeups::Waiter;
-use crate::Fence;
 
 /// By the claim's value.
 #[derive(Default)]
@@ -16,8 +15,8 @@ pub(super) struct Seats(BTreeMap<String, Arc<Seat>>);
 /// What one claim was told and has not heard yet.
 #[derive(Default)]
 pub(super) struct Seat {
-    /// The lock is its own, with this fence. It stays here until it is heard. A std mutex, held to take it out.
-    granted: Mutex<Option<Fence>>,
+    /// The lock is its own. It stays here until it is heard. A std mutex, held to take it out.
+    granted: Mutex<Option<Woken>>,
     told: Notify,
 }
 
@@ -43,8 +42,8 @@ impl Seats {
 
 impl Seat {
     fn tell(&self, woken: Woken) {
-        if let Woken::Granted(fence) = woken {
-            *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
+        if let Woken::Granted { .. } = woken {
+            *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(woken);
         }
         self.told.notify_one();
     }
@@ -56,7 +55,7 @@ impl Seat {
 
     pub(super) fn hear(&self) -> Woken {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        granted.map_or(Woken::Look, Woken::Granted)
+        granted.unwrap_or(Woken::Look)
     }
 }
 
@@ -106,6 +105,14 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::Fence;
+
+    fn granted() -> Woken {
+        Woken::Granted {
+            fence: Fence::from(7),
+            question: 2,
+        }
+    }
 
     fn seated() -> (Seats, Arc<Seat>) {
         let mut seats = Seats::default();
@@ -116,12 +123,12 @@ mod tests {
     #[test]
     fn a_grant_waits_for_whoever_was_busy_when_it_came() {
         let (seats, seat) = seated();
-        assert!(seats.tell("me", Woken::Granted(Fence::from(7))));
+        assert!(seats.tell("me", granted()));
         // A look that comes after it does not hide it.
         assert!(seats.tell("me", Woken::Look));
         drop(seat.told());
         assert!(seat.told().now_or_never().is_some());
-        assert_eq!(seat.hear(), Woken::Granted(Fence::from(7)));
+        assert_eq!(seat.hear(), granted());
         assert_eq!(seat.hear(), Woken::Look);
         assert!(seat.told().now_or_never().is_none());
     }
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn nobody_hears_what_is_for_another_claim() {
         let (seats, seat) = seated();
-        assert!(!seats.tell("you", Woken::Granted(Fence::from(7))));
+        assert!(!seats.tell("you", granted()));
         assert!(seat.told().now_or_never().is_none());
     }
 

@@ -1,5 +1,5 @@
 -- Behind line/lib.lua. KEYS as there. ARGV: the claim's value, its ttl in ms, how many fences, its first lease in ms, for
--- how many ms it keeps its place without asking again, its channel.
+-- how many ms it keeps its place without asking again, its channel, the number of this question.
 -- Answers as acquire. Who finds the lock taken stands in line, where it stood if it did already. Who finds it free gives
 -- it to the first in line that is alive, be that itself.
 local me, ttl = ARGV[1], ARGV[2]
@@ -39,7 +39,7 @@ if not held or held == me then
   end
   return fence
 end
-local place = now + ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[6]
+local place = now + ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[7] .. ' ' .. ARGV[6]
 local stands = redis.pcall('ZADD', KEYS[3], 'NX', micros, me)
 if type(stands) ~= 'table' then
   if type(redis.pcall('HSET', KEYS[4], me, place)) == 'table' then

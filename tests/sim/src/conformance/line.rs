@@ -11,7 +11,7 @@ fn turn(claim: &str) -> Step {
 }
 
 fn turn_with(claim: &str, fences: &str, stay: &str) -> Step {
-    eval("turn", &KEYS, &[claim, "8000", fences, "4000", stay, "told"])
+    eval("turn", &KEYS, &[claim, "8000", fences, "4000", stay, "told", "1"])
 }
 
 /// The same, and the lock is taken for about so long.
@@ -317,10 +317,10 @@ pub(super) fn troubles() -> Vec<Case> {
         Case::new(
             "a time that is none is refused",
             [
-                eval("turn", &KEYS, &["me", "0", "1", "4000", "9000", "told"]),
+                eval("turn", &KEYS, &["me", "0", "1", "4000", "9000", "told", "1"]),
                 ask("EXISTS lock:a"),
                 hold(),
-                eval("turn", &KEYS, &["me", "x", "1", "4000", "9000", "told"]),
+                eval("turn", &KEYS, &["me", "x", "1", "4000", "9000", "told", "1"]),
                 ask("PTTL lock:a").about(5000),
             ],
         ),

@@ -80,8 +80,9 @@ impl Done {
         };
         // To those in line.
         let granted = self.published.iter().filter_map(|(_, message)| {
-            let space = message.iter().position(|byte| *byte == b' ')?;
-            Some((&message[space + 1..], parsed(&message[..space])?))
+            let mut parts = message.splitn(3, |byte| *byte == b' ');
+            let (fence, _question, claim) = (parts.next()?, parts.next()?, parts.next()?);
+            Some((claim, parsed(fence)?))
         });
         let own = own.map(|fence| (self.first.as_slice(), fence));
         own.into_iter().chain(granted).filter(|(_, fence)| *fence > 0)

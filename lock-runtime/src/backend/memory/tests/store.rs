@@ -18,9 +18,13 @@ fn claim(token: u128) -> Claim {
         name: "k".to_owned(),
         value: Value {
             token: Uuid::from_u128(token),
-            owner: "owner".into(),
+            owner: None,
         },
     }
+}
+
+fn owner() -> Arc<str> {
+    "owner".into()
 }
 
 /// Counts how often it was woken.
@@ -42,13 +46,13 @@ struct Waiter {
 impl Waiter {
     fn new(token: u128, ttl: Duration, over: Moment) -> Self {
         Self {
-            applicant: Applicant::new(claim(token), ttl, CLOCK, over),
+            applicant: Applicant::new(&claim(token), ttl, CLOCK, over),
             woken: Arc::default(),
         }
     }
 
     fn looks(&mut self, store: &Store, now: Moment) -> Turn {
-        store.wait(&mut self.applicant, now, &Arc::clone(&self.woken).into())
+        store.wait("k", &owner(), &mut self.applicant, now, &Arc::clone(&self.woken).into())
     }
 
     fn woken(&self) -> usize {
@@ -61,18 +65,24 @@ fn holds(turn: &Turn, since: Moment) -> bool {
 }
 
 fn granted(store: &Store, token: u128, now: Moment) -> bool {
-    matches!(store.acquire(&claim(token), TTL, CLOCK, now), Acquired::Granted(_))
+    matches!(
+        store.acquire(&claim(token), &owner(), TTL, CLOCK, now),
+        Acquired::Granted(_)
+    )
 }
 
 fn release(store: &Store, token: u128, now: Moment) -> Released {
-    store.release(&claim(token), Leave::Nothing, CLOCK, now)
+    store.release(&claim(token), Leave::Nothing, CLOCK, || now)
 }
 
 #[test]
 fn a_second_claim_is_busy_until_the_first_is_released() {
     let store = Store::default();
     assert!(granted(&store, 1, at(0)));
-    assert_eq!(store.acquire(&claim(2), TTL, CLOCK, at(0)), Acquired::Busy(Some(TTL)));
+    assert_eq!(
+        store.acquire(&claim(2), &owner(), TTL, CLOCK, at(0)),
+        Acquired::Busy(Some(TTL))
+    );
     assert_eq!(release(&store, 2, at(0)), Released::Taken);
     assert_eq!(release(&store, 1, at(0)), Released::Done);
     assert_eq!(release(&store, 1, at(0)), Released::Missing);
@@ -82,7 +92,7 @@ fn a_second_claim_is_busy_until_the_first_is_released() {
 #[test]
 fn the_same_claim_sent_twice_is_granted_twice_with_growing_fences() {
     let store = Store::default();
-    let mut fences = (0..2).map(|_| match store.acquire(&claim(1), TTL, CLOCK, at(0)) {
+    let mut fences = (0..2).map(|_| match store.acquire(&claim(1), &owner(), TTL, CLOCK, at(0)) {
         Acquired::Granted(fence) => fence,
         Acquired::Busy(_) => panic!("both must be granted"),
     });
@@ -107,7 +117,7 @@ fn holders_that_died_do_not_pile_up() {
             name: number.to_string(),
             ..claim(1)
         };
-        store.acquire(&claim, TTL, CLOCK, at(number * 1_000));
+        store.acquire(&claim, &owner(), TTL, CLOCK, at(number * 1_000));
     }
     assert!(store.tables().locks.len() <= KEPT);
 }
@@ -134,7 +144,7 @@ fn who_releases_gives_the_lock_to_the_first_in_line() {
 #[test]
 fn fences_grow_from_hand_to_hand() {
     let store = Store::default();
-    let Acquired::Granted(mut last) = store.acquire(&claim(1), TTL, CLOCK, at(0)) else {
+    let Acquired::Granted(mut last) = store.acquire(&claim(1), &owner(), TTL, CLOCK, at(0)) else {
         panic!("it is free");
     };
     for token in 1..20 {
@@ -190,13 +200,13 @@ fn who_leaves_makes_room_and_passes_on_what_it_was_given() {
     for waiter in [&mut first, &mut second, &mut third] {
         waiter.looks(&store, at(0));
     }
-    store.leave(&mut second.applicant, at(0));
+    store.leave("k", &mut second.applicant, at(0));
     release(&store, 1, at(1));
-    store.leave(&mut first.applicant, at(2));
-    store.leave(&mut first.applicant, at(2));
+    store.leave("k", &mut first.applicant, at(2));
+    store.leave("k", &mut first.applicant, at(2));
     assert_eq!([first.woken(), second.woken(), third.woken()], [1, 0, 1]);
     assert!(holds(&third.looks(&store, at(3)), at(2)));
-    store.leave(&mut third.applicant, at(3));
+    store.leave("k", &mut third.applicant, at(3));
     assert!(
         !granted(&store, 5, at(3)),
         "a hold that was taken notice of is no place in the line"
@@ -219,7 +229,7 @@ fn who_would_look_too_late_is_told_of_a_shorter_lease() {
     assert_eq!(next.looks(&store, at(2)), Turn::Waits(at(101)));
     // And of one that ends earlier than was known.
     assert_eq!(
-        store.release(&claim(2), Leave::TakenFor(TTL / 100), CLOCK, at(3)),
+        store.release(&claim(2), Leave::TakenFor(TTL / 100), CLOCK, || at(3)),
         Released::Done
     );
     assert_eq!(next.woken(), 2);

@@ -3,9 +3,9 @@
 -- KEYS: the lock, the fence counter, and
 --   line    zset  a claim's value -> when it came, in microseconds
 --   places  hash  a claim's value -> until when it is believed to be alive (ms since 1970), its first lease in ms, how
---                 many fences it wants, the channel on which it is told
--- Both are gone when nobody in line can be alive any more. A message has the claim's value behind the first of its fences:
--- the lock is its own; or behind 0: it is to look for itself.
+--                 many fences it wants, the number of its last question, the channel on which it is told
+-- Both are gone when nobody in line can be alive any more. A message has the first of a claim's fences (the lock is its
+-- own; 0: it is to look for itself), the number of its last question before that, and its value.
 -- A client that knows nothing of us may have left anything under these names, and this user may be forbidden to use them:
 -- pcall, and then it is as if nobody stood in line.
 local time = redis.call('TIME')
@@ -50,15 +50,15 @@ local function fences(count)
   return fence
 end
 
--- The lease, the fences and the channel of a claim in line that is alive.
+-- The lease, the fences, the last question and the channel of a claim in line that is alive.
 local function living(claim)
   local place = redis.pcall('HGET', KEYS[4], claim)
   if type(place) ~= 'string' then
     return nil
   end
-  local alive_until, lease, count, channel = string.match(place, '^(%d+) (%d+) (%d+) (.*)$')
+  local alive_until, lease, count, question, channel = string.match(place, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
   if alive_until and tonumber(alive_until) >= now then
-    return lease, count, channel
+    return lease, count, question, channel
   end
 end
 
@@ -75,16 +75,16 @@ local function grant()
       redis.pcall('HDEL', KEYS[4], claim)
       return claim
     end
-    local lease, count, channel = living(claim)
+    local lease, count, question, channel = living(claim)
     redis.pcall('HDEL', KEYS[4], claim)
     if lease then
       local fence = fences(count)
       local set = fence and redis.pcall('SET', KEYS[1], claim, 'PX', lease)
       if set and not set.err then
-        redis.pcall('PUBLISH', channel, fence .. ' ' .. claim)
+        redis.pcall('PUBLISH', channel, fence .. ' ' .. question .. ' ' .. claim)
         return claim
       end
-      redis.pcall('PUBLISH', channel, '0 ' .. claim)
+      redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. claim)
       return nil
     end
   end

@@ -35,7 +35,8 @@ impl RedisBackend {
                 .arg(turn.fences)
                 .arg(millis(turn.first_lease))
                 .arg(millis(turn.stay))
-                .arg(&self.granted);
+                .arg(&self.granted)
+                .arg(turn.question);
             match self.servers.run_whole(&claim.name, &call, None, within).await {
                 Ok(Some(reply)) => return answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply)),
                 Ok(None) => {}

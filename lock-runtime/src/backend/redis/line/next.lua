@@ -3,9 +3,9 @@ if ARGV[2] ~= '0' then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   -- The first one goes by the time that it was told last.
   local first = redis.pcall('ZRANGE', KEYS[3], 0, 0)[1]
-  local _, _, channel = living(first or '')
+  local _, _, question, channel = living(first or '')
   if channel then
-    redis.pcall('PUBLISH', channel, '0 ' .. first)
+    redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. first)
   end
   redis.pcall('PUBLISH', ARGV[3], '')
   return 1

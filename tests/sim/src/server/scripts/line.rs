@@ -12,6 +12,7 @@ const MOST_DEAD: usize = 1_000;
 struct Place {
     lease: Vec<u8>,
     count: Vec<u8>,
+    question: Vec<u8>,
     channel: Vec<u8>,
 }
 
@@ -64,12 +65,14 @@ pub(super) fn turn(call: &mut Call<'_>) -> Result<Reply, Raised> {
 /// The last part of turn.lua: a place in the line, if that can be had.
 fn stand(call: &mut Call<'_>) -> Result<(), Raised> {
     let (line, places) = (call.key(LINE).unwrap_or_default(), call.key(PLACES).unwrap_or_default());
-    let (me, count, lease, stay, channel) = (call.arg(0), call.arg(2), call.arg(3), call.arg(4), call.arg(5));
+    let (me, count, lease, stay) = (call.arg(0), call.arg(2), call.arg(3), call.arg(4));
+    let (channel, question) = (call.arg(5), call.arg(6));
     let until = millis(call) + number(Some(stay.clone())).unwrap_or(f64::NAN);
     let place = [
         format!("{until:.0}").as_bytes(),
         lease.as_slice(),
         count.as_slice(),
+        question.as_slice(),
         channel.as_slice(),
     ]
     .join(&b' ');
@@ -105,7 +108,7 @@ pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
         if let Some(first) = first
             && let Some(place) = living(call, &first)
         {
-            tell(call, place.channel, b"0", &first);
+            tell(call, place.channel, b"0", &place.question, &first);
         }
         call.published.push((channel, Vec::new()));
         return Ok(());
@@ -138,13 +141,19 @@ pub(super) fn leave_line(call: &mut Call<'_>, claim: &[u8]) {
 fn living(call: &mut Call<'_>, claim: &[u8]) -> Option<Place> {
     let places = call.key(PLACES)?;
     let place = call.data.hget(&places, claim).ok()??;
-    let mut parts = place.splitn(4, |byte| *byte == b' ').map(<[u8]>::to_vec);
-    let (until, lease, count, channel) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let mut parts = place.splitn(5, |byte| *byte == b' ').map(<[u8]>::to_vec);
+    let (until, lease, count) = (parts.next()?, parts.next()?, parts.next()?);
+    let (question, channel) = (parts.next()?, parts.next()?);
     let is_number = |text: &Vec<u8>| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if ![&until, &lease, &count].into_iter().all(is_number) {
+    if ![&until, &lease, &count, &question].into_iter().all(is_number) {
         return None;
     }
-    (number(Some(until))? >= millis(call)).then_some(Place { lease, count, channel })
+    (number(Some(until))? >= millis(call)).then_some(Place {
+        lease,
+        count,
+        question,
+        channel,
+    })
 }
 
 /// grant of lib.lua
@@ -158,23 +167,23 @@ fn grant(call: &mut Call<'_>) -> Option<Vec<u8>> {
         }
         let place = living(call, &claim);
         drop(call.data.hdel(&places, &claim));
-        let Some(Place { lease, count, channel }) = place else {
+        let Some(place) = place else {
             continue;
         };
-        if let Ok(fence) = fences::block(call, &counter, &count)
-            && call.data.set(&lock, &claim, Some(&lease)).is_ok()
+        if let Ok(fence) = fences::block(call, &counter, &place.count)
+            && call.data.set(&lock, &claim, Some(&place.lease)).is_ok()
         {
-            tell(call, channel, fence.as_bytes(), &claim);
+            tell(call, place.channel, fence.as_bytes(), &place.question, &claim);
             return Some(claim);
         }
-        tell(call, channel, b"0", &claim);
+        tell(call, place.channel, b"0", &place.question, &claim);
         return None;
     }
     None
 }
 
-fn tell(call: &mut Call<'_>, channel: Vec<u8>, fence: &[u8], claim: &[u8]) {
-    call.published.push((channel, [fence, claim].join(&b' ')));
+fn tell(call: &mut Call<'_>, channel: Vec<u8>, fence: &[u8], question: &[u8], claim: &[u8]) {
+    call.published.push((channel, [fence, question, claim].join(&b' ')));
 }
 
 /// `now` of lib.lua

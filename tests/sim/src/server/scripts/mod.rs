@@ -62,7 +62,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("acquire", "69dfcf9a7dadcb550d9fc7f1cfe96558c41b8440", locks::acquire),
     twin!(
         "turn",
-        "3046826f7f34cf309a2ea76e0557d648bf629c1c",
+        "afde11ba6e32f2890d6f67f58a691266c8785c3a",
         line::turn,
         ["line/lib", "turn"]
     ),
@@ -70,7 +70,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
     twin!(
         "release",
-        "2961049481f2d57260d2baa10c513de4778d4428",
+        "3bae16e2a63595793bb2f1952b12d00a2e56dfb4",
         locks::release,
         ["release", "line/lib", "line/next"]
     ),

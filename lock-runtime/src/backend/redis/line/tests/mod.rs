@@ -24,6 +24,7 @@ const LINE: &str = "distributed-lock:line:lock:job";
 const PLACES: &str = "distributed-lock:places:lock:job";
 
 const TURN: Turn = Turn {
+    question: 1,
     ttl: LONG,
     first_lease: LONG,
     stay: LONG,
@@ -92,7 +93,7 @@ impl Process {
 
     async fn granted(&mut self) -> Fence {
         match self.woken().await {
-            Woken::Granted(fence) => fence,
+            Woken::Granted { fence, .. } => fence,
             Woken::Look => panic!("told to look, not that the lock is its own"),
         }
     }
@@ -106,7 +107,7 @@ impl Process {
 fn value() -> Value {
     Value {
         token: Uuid::new_v4(),
-        owner: "tests".into(),
+        owner: Some("tests".into()),
     }
 }
 

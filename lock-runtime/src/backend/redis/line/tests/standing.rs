@@ -239,7 +239,7 @@ async fn a_manager_hears_all_its_claims_on_one_channel_and_keeps_it_for_a_while(
     // The next one need not wait until it is heard.
     let claim = Claim {
         name: "lock:other".to_owned(),
-        value: "other".to_owned(),
+        value: value(),
     };
     let mut place = backend.place(&claim, &Handle::current());
     assert!(futures_util::FutureExt::now_or_never(place.armed()).is_some());
