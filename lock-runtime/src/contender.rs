@@ -92,7 +92,7 @@ impl Contending {
                 fences: self.fences(waiting),
             };
             let denied = match attempts.request_in_turn(turn, ANSWER).await {
-                Ok(got) => match self.give(&mut attempts, got, turn.fences) {
+                Ok(got) => match self.give(&mut attempts, got, turn) {
                     Ok(turned) => return turned,
                     // The one who is first wants another lease: asked for once more, it is that.
                     Err(other) => {
@@ -119,7 +119,7 @@ impl Contending {
                 && self.early(&attempts, turn.first_lease)
             {
                 let got = attempts.told(fence, turn.first_lease);
-                match self.give(&mut attempts, got, turn.fences) {
+                match self.give(&mut attempts, got, turn) {
                     Ok(turned) => return turned,
                     Err(other) => ttl = other,
                 }
@@ -157,19 +157,21 @@ impl Contending {
     }
 
     /// Gives what was granted to the first in line. `Err`: that one needs a lease of this length.
-    fn give(&self, attempts: &mut Attempts, got: Got, fences: u64) -> Result<Turned, Duration> {
+    fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
         let lines = &self.timeline.lines;
         loop {
             let Some(waiter) = lines.first(&self.name) else {
                 return Ok(Turned::Unwanted);
             };
             let terms = &waiter.terms;
-            if terms.hold.renew_every.is_none() && got.lease != terms.ttl {
+            // A longer lease is not given either: a renewal would shorten it, and its holder learn of that later.
+            let is_whole = got.lease == terms.ttl;
+            if turn.ttl != terms.ttl || (terms.hold.renew_every.is_none() && !is_whole) {
                 return Err(terms.ttl);
             }
             let grant = self.grant(attempts, &waiter, got);
             let chain = unique();
-            let Some(promised) = lines.take_first(&self.name, &waiter, chain, fences - 1) else {
+            let Some(promised) = lines.take_first(&self.name, &waiter, chain, turn.fences - 1) else {
                 // It has given up in this moment.
                 continue;
             };
@@ -195,7 +197,7 @@ impl Contending {
     fn grant(&self, attempts: &Attempts, waiter: &Waiter, got: Got) -> Grant {
         let deadline = deadline(got.sent, got.lease);
         let planned = next_renewal(got.sent, &waiter.terms.hold);
-        // A lease of another length than its holder wants is renewed soon, and then has that.
+        // A first lease is short; it is renewed soon, and then has its whole length.
         let soon = got.granted.plus(deadline.since(got.granted) / 4);
         Grant {
             id: HoldId::next(),

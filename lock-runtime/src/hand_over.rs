@@ -67,8 +67,11 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     true
 }
 
-/// Whether what is left of the lease is enough for who waits. One that is never renewed was promised a whole ttl.
+/// Whether what is left of the lease is enough for who waits. One that is never renewed was promised a whole ttl; and a
+/// renewal must not shorten a lease that is believed to be longer.
 fn suits(hold: &Hold, waiter: &Waiter, now: Moment) -> bool {
     let enough = (waiter.terms.ttl / 4).min(ENOUGH);
-    waiter.terms.hold.renew_every.is_some() && hold.deadline().since(now) >= enough
+    waiter.terms.ttl == hold.terms.ttl
+        && waiter.terms.hold.renew_every.is_some()
+        && hold.deadline().since(now) >= enough
 }
