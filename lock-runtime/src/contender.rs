@@ -97,6 +97,10 @@ impl Contending {
                     // The one who is first wants another lease: asked for once more, it is that.
                     Err(other) => {
                         ttl = other;
+                        if self.shared.backend.is_quorum() {
+                            // A claim on a majority has one ttl.
+                            attempts.renew_claim();
+                        }
                         continue;
                     }
                 },
