@@ -8,7 +8,10 @@ use bench_report::{load, machine, summary, table};
 
 pub(crate) fn print(folder: &Path) -> Result<()> {
     let rows = load(folder)?;
-    ensure!(!rows.is_empty(), "there is no row in {}", folder.display());
+    ensure!(
+        !rows.is_empty(),
+        "nothing was measured: no row has a name that begins like that"
+    );
     let mut text = format!("{}\n{}\n", machine(), summary(&rows));
     for row in &rows {
         text.push_str(&table(row));
