@@ -120,6 +120,10 @@ pub(crate) enum Due {
     Renewal,
 }
 
+/// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
+/// off so much more rarely.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(20);
+
 /// How far the lease is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -299,10 +303,15 @@ impl Hold {
         renewal.min(self.deadline()).min(self.max_end())
     }
 
-    /// What is due at `now`. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
+    /// What is due at `now`; a renewal also if it will be soon. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
     pub(crate) fn due(&self, now: Moment) -> Due {
         let planned = Moment::from_nanos(self.next_renewal.load(Ordering::Acquire));
-        if self.state() != State::Held || now < planned || self.renewing.swap(true, Ordering::AcqRel) {
+        let early = self
+            .terms
+            .renew_every
+            .map_or(Duration::ZERO, |period| (period / 10).min(TOGETHER));
+        let comes = now.plus(early) < planned;
+        if self.state() != State::Held || comes || self.renewing.swap(true, Ordering::AcqRel) {
             return Due::Nothing;
         }
         // Whoever wants one sooner from here on wants another one.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::backend::{Backend, Claim};
 use crate::clock::Clock;
-use crate::hold::{Due, Hold};
+use crate::hold::{Due, Hold, TOGETHER};
 use crate::release;
 use crate::schedule::Schedule;
 
@@ -42,7 +42,7 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
         let now = clock.now();
         // By patience, in powers of two: a short lease must not cut the time of long ones.
         let mut batches: BTreeMap<u32, Asked> = BTreeMap::new();
-        for hold in schedule.take_due(now) {
+        for hold in schedule.take_due(now.plus(TOGETHER)) {
             if hold.due(now) == Due::Renewal {
                 let patience = hold.patience().as_millis().max(1).ilog2();
                 let batch = batches.entry(patience).or_insert_with(|| Asked::new(&schedule));

@@ -44,9 +44,7 @@ fn url(servers: &[String]) -> String {
 pub(crate) async fn manager(servers: &[String], hand_over: bool) -> Result<LockManager> {
     // Without a namespace, so that keys are on the server as every other library has them.
     let builder = LockManager::builder().url(url(servers)).namespace("");
-    // HAND-OVER: `builder.hand_over(hand_over)` as soon as the manager has that option; until then there is none.
-    let _ = hand_over;
-    Ok(builder.connect().await?)
+    Ok(builder.hand_over(hand_over).connect().await?)
 }
 
 impl Ours {
