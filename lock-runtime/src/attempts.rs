@@ -94,6 +94,11 @@ impl Attempts {
         self.answered
     }
 
+    /// Whether an earlier request of the claim may still arrive.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.unknown
+    }
+
     /// One request, where this is polled.
     ///
     /// # Errors

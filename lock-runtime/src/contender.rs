@@ -14,7 +14,7 @@ use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
 use crate::clock::Moment;
 use crate::hand_over::{FEWEST, LONGEST, MOST};
 use crate::hold::{Grant, HandOver, HoldId, deadline, next_renewal, unique};
-use crate::line::Waiter;
+use crate::line::{Waiter, Wanted};
 use crate::manager::Shared;
 use crate::pauses::Growing;
 use crate::release::unavailable;
@@ -35,11 +35,15 @@ pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: 
         name,
         news,
     };
-    // Each turn has a claim of its own: the last one's may be held by now.
-    while let Some((waiter, _)) = contending.next() {
-        match contending.turn(&waiter).await {
-            Turned::Given | Turned::Unwanted => {}
-            Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
+    loop {
+        match contending.wanted() {
+            // Each turn has a claim of its own: the last one's may be held by now.
+            Wanted::Waiter(waiter, _) => match contending.turn(&waiter).await {
+                Turned::Given | Turned::Unwanted => {}
+                Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
+            },
+            Wanted::Promised(chain, until) => contending.promised(chain, until).await,
+            Wanted::Nobody => return,
         }
     }
 }
@@ -60,8 +64,21 @@ struct Contending {
 }
 
 impl Contending {
-    fn next(&self) -> Option<(Arc<Waiter>, u64)> {
-        self.timeline.lines.contended_for(&self.name, &self.news)
+    fn wanted(&self) -> Wanted {
+        self.timeline.lines.wanted(&self.name, &self.news)
+    }
+
+    /// Until somebody comes to whom nothing is promised, or the time of the chain is over: then all who are left wait for
+    /// the backend again, before its holder ends.
+    async fn promised(&self, chain: u64, until: Moment) {
+        let clock = self.timeline.clock;
+        tokio::select! {
+            biased;
+            () = self.news.notified() => {}
+            () = clock.sleep_until(until) => {
+                self.timeline.lines.end_of(&self.name, chain, &self.shared, &self.timeline);
+            }
+        }
     }
 
     async fn turn(&self, waiter: &Waiter) -> Turned {
@@ -79,7 +96,7 @@ impl Contending {
         let mut ttl = waiter.terms.ttl;
         let mut question = 0;
         loop {
-            let Some((_, waiting)) = self.next() else {
+            let Wanted::Waiter(_, waiting) = self.wanted() else {
                 return Turned::Unwanted;
             };
             let check = checks.next();
@@ -174,25 +191,21 @@ impl Contending {
                 return Err(terms.ttl);
             }
             let grant = self.grant(attempts, &waiter, got);
-            let chain = unique();
-            let Some(promised) = lines.take_first(&self.name, &waiter, chain, turn.fences - 1) else {
+            let mut hand_over = HandOver {
+                chain: unique(),
+                left: if attempts.is_doubtful() { 0 } else { turn.fences - 1 },
+                until: got.granted.plus(LONGEST),
+            };
+            let Some(promised) = lines.take_first(&self.name, &waiter, hand_over) else {
                 // It has given up in this moment.
                 continue;
             };
-            let doubtful = attempts.keep();
-            let hand_over = HandOver {
-                chain,
-                left: if doubtful { 0 } else { promised },
-                until: got.granted.plus(LONGEST),
-            };
+            hand_over.left = promised;
             let grant = Grant {
-                doubtful,
+                doubtful: attempts.keep(),
                 hand_over,
                 ..grant
             };
-            if hand_over.left == 0 {
-                lines.end_of(&self.name, chain, &self.shared, &self.timeline);
-            }
             waiter.give(grant, Arc::clone(&self.shared), Arc::clone(&self.timeline));
             return Ok(Turned::Given);
         }

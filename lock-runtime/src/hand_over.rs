@@ -67,6 +67,14 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     true
 }
 
+/// The lease is lost: those who were promised it wait for the backend again.
+pub(crate) fn break_off(hold: &Hold) {
+    if hold.hand_over.left > 0 {
+        let (name, chain) = (&hold.claim.name, hold.hand_over.chain);
+        hold.timeline.lines.end_of(name, chain, &hold.shared, &hold.timeline);
+    }
+}
+
 /// Whether what is left of the lease is enough for who waits. One that is never renewed was promised a whole ttl; and a
 /// renewal must not shorten a lease that is believed to be longer.
 fn suits(hold: &Hold, waiter: &Waiter, now: Moment) -> bool {

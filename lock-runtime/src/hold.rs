@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
 use crate::clock::Moment;
+use crate::hand_over;
 use crate::manager::Shared;
 use crate::present::Counted;
 use crate::schedule::Place;
@@ -248,6 +249,8 @@ impl Hold {
             Ok(_) => {
                 self.count_as(Counted::RUNNING);
                 self.lost.notify_waiters();
+                // Whatever its body does now: nobody waits for this lease any more.
+                hand_over::break_off(self);
                 self.body.wake();
                 // Last: it runs a subscriber's code, which may take its time.
                 self.telemetry.lost(&self.key, self.fence, reason, self.held_for());

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Moment;
 use crate::contender;
-use crate::hold::{Grant, Hold};
+use crate::hold::{Grant, HandOver, Hold};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::telemetry::Telemetry;
@@ -37,14 +37,24 @@ pub(crate) struct Lines {
     closed: AtomicBool,
 }
 
-#[derive(Default)]
 struct Line {
     waiters: VecDeque<Arc<Waiter>>,
-    /// The chain of holds that is going on, and how many at the front it is promised to.
+    /// The chain of holds that is going on, how many at the front it is promised to, and for how long.
     chain: u64,
     promised: usize,
+    until: Moment,
     /// Who asks the backend: told when there is something new for it.
     contender: Option<Arc<Notify>>,
+}
+
+/// Whom a contender asks for.
+pub(crate) enum Wanted {
+    /// For this one, and how many wait from there on.
+    Waiter(Arc<Waiter>, u64),
+    /// For nobody yet: all who wait are promised the lease of this chain, until then.
+    Promised(u64, Moment),
+    /// For nobody any more: it ends.
+    Nobody,
 }
 
 /// One caller in line.
@@ -97,18 +107,27 @@ impl Lines {
         if let Some(line) = lines.get_mut(name).filter(|line| line.chain == chain) {
             line.promised = 0;
             let starts = line.contended();
+            let contends = line.contender.clone();
             drop(lines);
-            start(starts, name, shared, timeline);
+            match starts {
+                Some(_) => start(starts, name, shared, timeline),
+                None => drop(contends.map(|contender| contender.notify_one())),
+            }
         }
     }
 
-    /// The one whom the contender asks for, and how many wait from there on; `None`: for nobody. Then the contender ends.
-    pub(crate) fn contended_for(&self, name: &str, contender: &Arc<Notify>) -> Option<(Arc<Waiter>, u64)> {
+    /// Whom the contender asks for.
+    pub(crate) fn wanted(&self, name: &str, contender: &Arc<Notify>) -> Wanted {
         let mut lines = self.lines();
-        let line = lines.get_mut(name)?;
+        let Some(line) = lines.get_mut(name) else {
+            return Wanted::Nobody;
+        };
         if let Some(waiter) = line.waiters.get(line.promised) {
             let count = line.waiters.len() - line.promised;
-            return Some((Arc::clone(waiter), u64::try_from(count).unwrap_or(u64::MAX)));
+            return Wanted::Waiter(Arc::clone(waiter), u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        if line.promised > 0 {
+            return Wanted::Promised(line.chain, line.until);
         }
         if line
             .contender
@@ -118,7 +137,7 @@ impl Lines {
             line.contender = None;
         }
         forget_empty(&mut lines, name);
-        None
+        Wanted::Nobody
     }
 
     /// Who is to get what the contender was granted.
@@ -126,16 +145,20 @@ impl Lines {
         self.lines().get(name).and_then(|line| line.waiters.front().cloned())
     }
 
-    /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, at most `most`. How many.
-    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: u64, most: u64) -> Option<u64> {
+    /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, if that may be as many, and
+    /// until then. How many.
+    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver) -> Option<u64> {
         let mut lines = self.lines();
         let line = lines.get_mut(name)?;
         line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
         line.waiters.pop_front();
         self.waiting.fetch_sub(1, Ordering::AcqRel);
-        line.chain = chain;
-        line.promised = line.waiters.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        let promised = u64::try_from(line.promised).unwrap_or(most);
+        (line.chain, line.until) = (chain.chain, chain.until);
+        line.promised = line
+            .waiters
+            .len()
+            .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
+        let promised = u64::try_from(line.promised).unwrap_or(chain.left);
         forget_empty(&mut lines, name);
         Some(promised)
     }
@@ -191,6 +214,16 @@ impl Lines {
 }
 
 impl Line {
+    fn new() -> Self {
+        Self {
+            waiters: VecDeque::new(),
+            chain: 0,
+            promised: 0,
+            until: Moment::from_nanos(0),
+            contender: None,
+        }
+    }
+
     /// Whether a contender is to be started: notes it.
     fn contended(&mut self) -> Option<Arc<Notify>> {
         if self.contender.is_some() || self.waiters.len() <= self.promised {
@@ -339,12 +372,18 @@ impl<'a> Place<'a> {
             drop(lines);
             waiter.tell(Err(waiter.shut_down()));
         } else {
-            let line = lines.entry(name.clone()).or_default();
+            let line = lines.entry(name.clone()).or_insert_with(Line::new);
             line.waiters.push_back(Arc::clone(&waiter));
             timeline.lines.waiting.fetch_add(1, Ordering::AcqRel);
             let starts = line.contended();
+            // The first to whom nothing is promised.
+            let is_news = starts.is_none() && line.waiters.len() == line.promised + 1;
+            let contends = line.contender.clone().filter(|_| is_news);
             drop(lines);
             start(starts, &name, shared, timeline);
+            if let Some(contender) = contends {
+                contender.notify_one();
+            }
         }
         Self { timeline, name, waiter }
     }
@@ -408,3 +447,7 @@ impl Drop for Place<'_> {
         drop(was);
     }
 }
+
+#[cfg(test)]
+#[path = "tests/line.rs"]
+mod tests;

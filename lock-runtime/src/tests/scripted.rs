@@ -33,6 +33,7 @@ pub(crate) struct Scripted {
     /// The moments of the requests.
     asked: Mutex<Vec<(Instant, Asked)>>,
     is_quorum: bool,
+    reserves_fences: bool,
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
@@ -86,6 +87,14 @@ impl Scripted {
     pub(crate) fn releases(self, answers: impl IntoIterator<Item = Answer<Released>>) -> Self {
         self.releases.lock().unwrap().extend(answers);
         self
+    }
+
+    /// With as many fences as it is asked for.
+    pub(crate) fn with_fences(self) -> Self {
+        Self {
+            reserves_fences: true,
+            ..self
+        }
     }
 
     /// As a majority of several servers.
@@ -259,6 +268,10 @@ impl Backend for Scripted {
 
     fn is_quorum(&self) -> bool {
         self.is_quorum
+    }
+
+    fn reserves_fences(&self) -> bool {
+        self.reserves_fences
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
