@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::attempts::{ANSWER, Attempts, Denied, Got};
 use crate::backend::{Applied, Claim, FailureKind};
@@ -74,8 +74,9 @@ async fn on_lock_thread(call: Call) -> Result<Decided, LockError> {
     let key = call.key.clone();
     let closing = call.attempts.shared.closing.clone();
     let timeline = Arc::clone(&call.attempts.timeline);
-    let mut task = Task(timeline.spawn(call.until_decided()));
-    match (&mut task.0).await {
+    // What it got or may have got when its caller gives up is released by its own drop.
+    let task = AbortOnDropHandle::new(timeline.spawn(call.until_decided()));
+    match task.await {
         Ok(decided) => Ok(decided),
         Err(_) if closing.is_cancelled() => Err(LockError::ShutDown { key: Some(key) }),
         Err(error) => Err(LockError::Unavailable {
@@ -83,15 +84,6 @@ async fn on_lock_thread(call: Call) -> Result<Decided, LockError> {
             reason: "the attempt was interrupted: its runtime has ended, or it has a bug".to_owned(),
             source: Some(error.into()),
         }),
-    }
-}
-
-/// Stops the attempts of a caller who gave up. What they got or may have got is released by its own drop.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -14,6 +14,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::Failure;
 use super::connection::{Refusal, refusal, vet};
@@ -201,7 +202,9 @@ async fn connect(shared: &Shared, caller: &Handle) -> Opened {
         return Opened::Failed;
     };
     let opening = door.clone();
-    let mut connection = match caller.spawn(async move { opening.multiplexed().await }).await {
+    // It knows no limit of its own: ended with whoever waits for it.
+    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.multiplexed().await }));
+    let mut connection = match connecting.await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%error, "no connection on the caller's runtime; its requests go over the lock thread");

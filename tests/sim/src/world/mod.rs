@@ -203,7 +203,13 @@ impl World {
                     _ => String::new(),
                 };
                 let reply = show(&mut observer, &done.reply);
-                let lock = String::from_utf8_lossy(lock).into_owned();
+                let lock = match String::from_utf8_lossy(lock) {
+                    // Random, as the tokens are.
+                    channel if channel.starts_with("distributed-lock:granted:") => {
+                        format!("distributed-lock:granted:{}", observer.trace.token(lock))
+                    }
+                    lock => lock.into_owned(),
+                };
                 let text = format!("{name} {} {lock} {claim} for {}: {reply}", done.script, done.session);
                 observer.trace.add(done.at, &text);
             }
