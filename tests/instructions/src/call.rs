@@ -47,8 +47,7 @@ async fn passed_on(locks: LockManager, count: u64) -> Result<(), LockError> {
         }
         Ok(())
     };
-    let tasks: Vec<JoinHandle<Result<(), LockError>>> =
-        (0..TASKS).map(|_| tokio::spawn(task(locks.clone()))).collect();
+    let tasks: Vec<JoinHandle<Result<(), LockError>>> = (0..TASKS).map(|_| tokio::spawn(task(locks.clone()))).collect();
     for task in tasks {
         // A panic in a task is one here, and the count is none.
         task.await.unwrap_or(Ok(()))?;
@@ -71,5 +70,9 @@ fn main() -> ExitCode {
         "passed-on" => runtime.block_on(passed_on(locks, count)),
         _ => return ExitCode::FAILURE,
     };
-    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -29,14 +29,18 @@ pub(crate) fn run(options: &Options, progress: &Progress) -> Result<()> {
         write(&folder.join(name), name, &library(style, FUNCTIONS))?;
     }
     for (task, what) in tasks {
-        let row = Row::new(13, &format!("compile-{task}"), &format!("{what} of {FUNCTIONS} annotated functions"))
-            .target("at most 0.7 of instrument, 2.0 of plain")
-            .peer("1; instrument is 2.9 times plain")
-            .figures(&[("s", "s")])
-            .base("plain")
-            .note("One crate without its dependencies, CARGO_INCREMENTAL=0.")
-            .check(Check::ratio("against instrument", "locked", "instrument", "s").at_most(0.7))
-            .check(Check::ratio("against plain", "locked", "plain", "s").at_most(2.0));
+        let row = Row::new(
+            13,
+            &format!("compile-{task}"),
+            &format!("{what} of {FUNCTIONS} annotated functions"),
+        )
+        .target("at most 0.7 of instrument, 2.0 of plain")
+        .peer("1; instrument is 2.9 times plain")
+        .figures(&[("s", "s")])
+        .base("plain")
+        .note("One crate without its dependencies, CARGO_INCREMENTAL=0.")
+        .check(Check::ratio("against instrument", "locked", "instrument", "s").at_most(0.7))
+        .check(Check::ratio("against plain", "locked", "plain", "s").at_most(2.0));
         measure(options, progress, row, &folder, task)?;
     }
     Ok(())
@@ -80,7 +84,10 @@ fn write(folder: &Path, name: &str, library: &str) -> Result<()> {
     let runtime = repository.join("lock-runtime");
     fs::create_dir_all(folder.join("src")).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(folder.join("src/lib.rs"), library)?;
-    fs::write(folder.join("Cargo.toml"), manifest(name, &runtime.display().to_string()))?;
+    fs::write(
+        folder.join("Cargo.toml"),
+        manifest(name, &runtime.display().to_string()),
+    )?;
     // The same versions as everywhere else in the bench.
     let lock = bench.ancestors().nth(1).context("the bench")?.join("Cargo.lock");
     fs::copy(&lock, folder.join("Cargo.lock")).with_context(|| format!("no {}", lock.display()))?;

@@ -11,13 +11,25 @@ use crate::rows::sibling;
 
 /// Measures both rows, in processes of their own, because counting costs time.
 pub(crate) fn run(options: &Options, progress: &Progress) -> Result<()> {
-    let (leases, waiters) = if options.quick { (10_000, 1_000) } else { (100_000, 10_000) };
-    let lease = Row::new(10, "memory-lease", &format!("client heap for each of {leases} held leases"))
-        .target("at most 700 bytes")
-        .check(Check::worst("in this process", "memory://", "bytes").at_most(700.0))
-        .check(Check::worst("Redis", "redis://", "bytes").at_most(700.0));
-    let waiter = Row::new(10, "memory-waiter", &format!("client heap for each of {waiters} waiting calls, one key"))
-        .note("With the task that waits, spawned on tokio, and its future.");
+    let (leases, waiters) = if options.quick {
+        (10_000, 1_000)
+    } else {
+        (100_000, 10_000)
+    };
+    let lease = Row::new(
+        10,
+        "memory-lease",
+        &format!("client heap for each of {leases} held leases"),
+    )
+    .target("at most 700 bytes")
+    .check(Check::worst("in this process", "memory://", "bytes").at_most(700.0))
+    .check(Check::worst("Redis", "redis://", "bytes").at_most(700.0));
+    let waiter = Row::new(
+        10,
+        "memory-waiter",
+        &format!("client heap for each of {waiters} waiting calls, one key"),
+    )
+    .note("With the task that waits, spawned on tokio, and its future.");
     for (row, what, count) in [(lease, "leases", leases), (waiter, "waiters", waiters)] {
         if options.wants(&row.name) {
             measure(options, progress, row.figures(&[("bytes", "bytes")]), what, count)?;
