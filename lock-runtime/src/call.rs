@@ -294,8 +294,8 @@ pub struct Complete<'a, R, F> {
 impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
     type Output = R;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        let Complete { call, body } = &mut *self;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        let Complete { call, body } = self.get_mut();
         if let Some(running) = body.as_mut().as_pin_mut() {
             let ended = ready!(call.poll_run(running, context));
             body.set(None);

@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::manager::Shared;
 use crate::present::Counted;
 use crate::schedule::Place;
+pub(crate) use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
@@ -89,15 +90,6 @@ pub(crate) struct Grant {
 pub(crate) enum Due {
     Nothing,
     Renewal,
-}
-
-/// How far the lease is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Held,
-    Lost(LostReason),
-    /// Released by its holder while it was valid.
-    Ended,
 }
 
 impl Hold {
@@ -367,36 +359,6 @@ impl Drop for Hold {
     }
 }
 
-impl State {
-    const REASONS: [LostReason; 5] = [
-        LostReason::Expired,
-        LostReason::Taken,
-        LostReason::Missing,
-        LostReason::MaxHold,
-        LostReason::Shutdown,
-    ];
-
-    fn encode(self) -> u8 {
-        match self {
-            Self::Held => 0,
-            Self::Ended => 1,
-            Self::Lost(LostReason::Expired) => 2,
-            Self::Lost(LostReason::Taken) => 3,
-            Self::Lost(LostReason::Missing) => 4,
-            Self::Lost(LostReason::MaxHold) => 5,
-            Self::Lost(LostReason::Shutdown) => 6,
-        }
-    }
-
-    fn decode(code: u8) -> Self {
-        match code {
-            0 => Self::Held,
-            1 => Self::Ended,
-            lost => Self::Lost(Self::REASONS[usize::from(lost - 2).min(4)]),
-        }
-    }
-}
-
 /// A lease that was asked for at `sent` is believed until its ttl, less the drift between two clocks: a hundredth of
 /// the ttl for their rates and 2 ms for their grain (Redis documentation, "Distributed locks"; so do the Redlock
 /// libraries).
@@ -421,14 +383,6 @@ mod life;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_state_survives_its_code() {
-        let lost = State::REASONS.map(State::Lost);
-        for state in [State::Held, State::Ended].into_iter().chain(lost) {
-            assert_eq!(State::decode(state.encode()), state);
-        }
-    }
 
     #[test]
     fn the_deadline_keeps_a_hundredth_and_two_milliseconds_from_the_ttl() {

@@ -108,6 +108,7 @@ mod scope;
 #[path = "tests/scripted.rs"]
 mod scripted;
 mod shutdown;
+mod state;
 mod telemetry;
 mod template;
 mod terms;
