@@ -263,3 +263,7 @@ impl Drop for Waiting {
         wanted.shared.present.leave(Counted::BOTH);
     }
 }
+
+#[cfg(test)]
+#[path = "tests/local.rs"]
+mod tests;
