@@ -39,7 +39,7 @@ enum Aside<R> {
     /// For a loss of the lease.
     Watch(Watch),
     /// For the release; then this is the output.
-    Releasing(BoxFuture<'static, ()>, R),
+    Releasing(BoxFuture<'static, ()>, Box<R>),
     /// For nothing any more.
     Over,
 }
@@ -113,20 +113,20 @@ impl<R> Call<R> {
         Complete { call: self, body }
     }
 
-    /// The body is dropped by now.
-    fn release_after(&mut self, ended: Ended<R>) {
+    /// The body is dropped by now. The output, or `None`: the release is waited for.
+    fn release_after(&mut self, ended: Ended<R>) -> Option<R> {
         let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
         let confirmed = awaited(ending, &ended);
         let output = match ended {
             Ended::Finished(output) | Ended::Refused(output) => output,
             Ended::Lost { key, reason } => (self.returns.refused)(LockError::Lost { key, reason }),
         };
-        let releasing: BoxFuture<'static, ()> = match confirmed {
-            Some(ending) => Box::pin(confirm(ending)),
-            // Boxing what has no size costs nothing.
-            None => Box::pin(std::future::ready(())),
+        let Some(ending) = confirmed else {
+            self.aside = Aside::Over;
+            return Some(output);
         };
-        self.aside = Aside::Releasing(releasing, output);
+        self.aside = Aside::Releasing(Box::pin(confirm(ending)), Box::new(output));
+        None
     }
 
     fn poll_release(&mut self, context: &mut Context<'_>) -> Poll<R> {
@@ -134,7 +134,7 @@ impl<R> Call<R> {
             ready!(releasing.as_mut().poll(context));
         }
         match std::mem::replace(&mut self.aside, Aside::Over) {
-            Aside::Releasing(_, output) => Poll::Ready(output),
+            Aside::Releasing(_, output) => Poll::Ready(*output),
             // Polled after it was ready, which `.await` never does.
             Aside::Begin { .. } | Aside::Acquiring(_) | Aside::Watch(_) | Aside::Over => Poll::Pending,
         }
@@ -299,7 +299,9 @@ impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
         if let Some(running) = body.as_mut().as_pin_mut() {
             let ended = ready!(call.poll_run(running, context));
             body.set(None);
-            call.release_after(ended);
+            if let Some(output) = call.release_after(ended) {
+                return Poll::Ready(output);
+            }
         }
         call.poll_release(context)
     }
