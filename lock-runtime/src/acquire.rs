@@ -8,8 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::attempts::{ANSWER, Attempts, Denied, Got};
 use crate::backend::{Applied, Claim, FailureKind};
 use crate::clock::Moment;
-use crate::hold::{Grant, HandOver, Hold, HoldId, deadline, next_renewal};
-use crate::line::{self, GRACE, Waiter};
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
+use crate::hold::{Hold, HoldId};
+use crate::line::{self, GRACE};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::pauses::Growing;
@@ -17,6 +18,7 @@ use crate::release::unavailable;
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
 use crate::timeline::Timeline;
+use crate::waiter::Waiter;
 use crate::{Key, LockError, LostReason};
 
 /// How long a call that does not wait for holders may wait for the backend; the contract allows 5 s.

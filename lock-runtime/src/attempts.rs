@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Fence;
 use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Turn, Value};
 use crate::clock::Moment;
-use crate::hold::deadline;
+use crate::grant::deadline;
 use crate::manager::Shared;
 use crate::release::{Behind, clear_up};
 use crate::timeline::{Elapsed, Timeline};

@@ -4,9 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::backend::BoxFuture;
 use crate::body::Watch;
 use crate::manager::{Acquiring, Begun};
-use crate::outcome::Returns;
+use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
 use crate::ownership::{Ending, Ownership};
 use crate::release::ReleaseEnd;
 use crate::template::ManagerRef;
@@ -18,23 +19,41 @@ use crate::{Key, LockError, LockManager, LostReason, body};
 pub struct Call<R> {
     spec: &'static Spec,
     returns: Returns<R>,
-    key: Option<Key>,
-    manager: Option<LockManager>,
     /// Ours while the body runs. Its drop releases.
     ownership: Option<Ownership>,
     /// What goes on beside the body.
-    aside: Aside,
+    aside: Aside<R>,
 }
 
 /// What a call waits for, apart from its body. Both are boxed, because what they keep would be in every future of every
 /// annotated function, and again in each that calls it.
-enum Aside {
-    /// For nothing yet.
-    Begin,
+enum Aside<R> {
+    /// For nothing yet: it has not begun.
+    Begin {
+        key: Option<Key>,
+        /// Instead of the installed one.
+        manager: Option<LockManager>,
+    },
     /// For the lock.
     Acquiring(Acquiring),
     /// For a loss of the lease.
     Watch(Watch),
+    /// For the release; then this is the output.
+    Releasing(BoxFuture<'static, ()>, Box<R>),
+    /// For nothing any more.
+    Over,
+}
+
+/// A call of a function that returns `R`, under the policies `"fail"` and `"retry"`.
+#[must_use]
+pub const fn call<R: Lockable>(spec: &'static Spec) -> Call<R> {
+    Call::new(spec, returns())
+}
+
+/// The same under the policy `"skip"`.
+#[must_use]
+pub const fn call_or_skip<R: Skippable>(spec: &'static Spec) -> Call<R> {
+    Call::new(spec, returns_or_skips())
 }
 
 /// How the body of a call ended.
@@ -59,21 +78,26 @@ impl<R> Call<R> {
         Self {
             spec,
             returns,
-            key: None,
-            manager: None,
             ownership: None,
-            aside: Aside::Begin,
+            aside: Aside::Begin {
+                key: None,
+                manager: None,
+            },
         }
     }
 
     /// The lock to take.
-    pub fn key(&mut self, key: Key) {
-        self.key = Some(key);
+    pub fn key(&mut self, wanted: Key) {
+        if let Aside::Begin { key, .. } = &mut self.aside {
+            *key = Some(wanted);
+        }
     }
 
     /// The manager to ask instead of the installed one.
-    pub fn manager<M: ManagerRef + ?Sized>(&mut self, manager: &M) {
-        self.manager = Some(manager.manager().clone());
+    pub fn manager<M: ManagerRef + ?Sized>(&mut self, asked: &M) {
+        if let Aside::Begin { manager, .. } = &mut self.aside {
+            *manager = Some(asked.manager().clone());
+        }
     }
 
     /// Acquires the lock and polls `body` under it.
@@ -81,6 +105,39 @@ impl<R> Call<R> {
     /// Not an `async fn`: what is compiled for each body is one call.
     pub fn run<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut F>) -> impl Future<Output = Ended<R>> {
         Run { call: self, body }
+    }
+
+    /// The whole of a call: acquires the lock, polls `body` under it, drops the body with the function's parameters, and
+    /// releases the lock; a lost lease is an error.
+    pub fn complete<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut Option<F>>) -> Complete<'a, R, F> {
+        Complete { call: self, body }
+    }
+
+    /// The body is dropped by now. The output, or `None`: the release is waited for.
+    fn release_after(&mut self, ended: Ended<R>) -> Option<R> {
+        let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
+        let confirmed = awaited(ending, &ended);
+        let output = match ended {
+            Ended::Finished(output) | Ended::Refused(output) => output,
+            Ended::Lost { key, reason } => (self.returns.refused)(LockError::Lost { key, reason }),
+        };
+        let Some(ending) = confirmed else {
+            self.aside = Aside::Over;
+            return Some(output);
+        };
+        self.aside = Aside::Releasing(Box::pin(confirm(ending)), Box::new(output));
+        None
+    }
+
+    fn poll_release(&mut self, context: &mut Context<'_>) -> Poll<R> {
+        if let Aside::Releasing(releasing, _) = &mut self.aside {
+            ready!(releasing.as_mut().poll(context));
+        }
+        match std::mem::replace(&mut self.aside, Aside::Over) {
+            Aside::Releasing(_, output) => Poll::Ready(*output),
+            // Polled after it was ready, which `.await` never does.
+            Aside::Begin { .. } | Aside::Acquiring(_) | Aside::Watch(_) | Aside::Over => Poll::Pending,
+        }
     }
 
     fn poll_run(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
@@ -103,12 +160,12 @@ impl<R> Call<R> {
     fn poll_hold(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LockError>> {
         let begun = match &mut self.aside {
             Aside::Acquiring(acquiring) => Begun::Over(ready!(acquiring.as_mut().poll(context))),
-            Aside::Begin | Aside::Watch(_) => self.begin(),
+            Aside::Begin { .. } | Aside::Watch(_) | Aside::Releasing(..) | Aside::Over => self.begin(),
         };
         match begun {
             Begun::Over(outcome) => {
                 // What was acquired may have been waited for until the lease had run out.
-                let at_once = matches!(self.aside, Aside::Begin);
+                let at_once = matches!(self.aside, Aside::Begin { .. });
                 self.aside = Aside::Watch(Watch::New(false));
                 let ownership = self.ownership.insert(outcome?);
                 if at_once || ownership.hold().shared.backend.is_local() {
@@ -126,10 +183,13 @@ impl<R> Call<R> {
     }
 
     fn begin(&mut self) -> Begun {
-        let Some(key) = self.key.take() else {
+        let Aside::Begin { key, manager } = &mut self.aside else {
             return Begun::Over(Err(no_key()));
         };
-        match self.manager.take().or_else(LockManager::installed) {
+        let Some(key) = key.take() else {
+            return Begun::Over(Err(no_key()));
+        };
+        match manager.take().or_else(LockManager::installed) {
             Some(manager) => manager.begin(key, self.spec),
             None => Begun::Over(Err(LockError::NoManager { key: Some(key) })),
         }
@@ -152,7 +212,10 @@ impl<R> Call<R> {
     /// The lock that is to be taken.
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
-        self.key.as_ref()
+        match &self.aside {
+            Aside::Begin { key, .. } => key.as_ref(),
+            _ => None,
+        }
     }
 
     /// Polls `body` under the lock that [`hold`](Self::hold) acquired.
@@ -200,21 +263,7 @@ impl<R> Call<R> {
     /// Not an `async fn`: that would keep the output twice, at every level of nesting.
     fn release<T>(&mut self, ended: Ended<R>, output: impl FnOnce(Ended<R>) -> T) -> impl Future<Output = T> {
         let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
-        let mut released = match (ending, &ended) {
-            // The backend may hang, and that may be why the lease expired: nobody waits for it then.
-            (
-                _,
-                Ended::Lost {
-                    reason: LostReason::Expired,
-                    ..
-                },
-            )
-            // Nobody waits for what never ran, either.
-            | (_, Ended::Refused(_))
-            // Nor for what is over.
-            | (Some(Ending::Over(_)) | None, _) => None,
-            (Some(ending), _) => Some(Box::pin(confirm(ending))),
-        };
+        let mut released = awaited(ending, &ended).map(|ending| Box::pin(confirm(ending)));
         let mut rest = Some((ended, output));
         poll_fn(move |context| {
             if let Some(released) = &mut released {
@@ -233,6 +282,47 @@ impl<R> Call<R> {
             Some(skipped) if self.spec.on_conflict == OnConflict::Skip && error.is_conflict() => skipped(),
             _ => (self.returns.refused)(error),
         }
+    }
+}
+
+/// A whole call. It has a name, and its code does little, because both are for each annotated function to compile.
+pub struct Complete<'a, R, F> {
+    call: &'a mut Call<R>,
+    body: Pin<&'a mut Option<F>>,
+}
+
+impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
+    type Output = R;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        let Complete { call, body } = self.get_mut();
+        if let Some(running) = body.as_mut().as_pin_mut() {
+            let ended = ready!(call.poll_run(running, context));
+            body.set(None);
+            if let Some(output) = call.release_after(ended) {
+                return Poll::Ready(output);
+            }
+        }
+        call.poll_release(context)
+    }
+}
+
+/// The release, if the call waits for its answer.
+fn awaited<R>(ending: Option<Ending>, ended: &Ended<R>) -> Option<Ending> {
+    match (ending, ended) {
+        // The backend may hang, and that may be why the lease expired: nobody waits for it then.
+        (
+            _,
+            Ended::Lost {
+                reason: LostReason::Expired,
+                ..
+            },
+        )
+        // Nobody waits for what never ran, either.
+        | (_, Ended::Refused(_))
+        // Nor for what is over.
+        | (Some(Ending::Over(_)) | None, _) => None,
+        (ending, _) => ending,
     }
 }
 

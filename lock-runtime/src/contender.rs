@@ -12,13 +12,15 @@ use crate::acquire::FAILURE;
 use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
 use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
 use crate::clock::Moment;
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over::{FEWEST, LONGEST, MOST};
-use crate::hold::{Grant, HandOver, HoldId, deadline, next_renewal, unique};
-use crate::line::{Waiter, Wanted};
+use crate::hold::{HoldId, unique};
+use crate::line::Wanted;
 use crate::manager::Shared;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::timeline::Timeline;
+use crate::waiter::Waiter;
 use crate::{Key, LockError};
 
 /// The longest lease that a release gives to the first in line: so long a lock stays taken whose next holder has died

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::hold::{Grant, HandOver, Hold, HoldId, next_renewal};
-use crate::line::Waiter;
+use crate::grant::{Grant, HandOver, next_renewal};
+use crate::hold::{Hold, HoldId};
+use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
 /// How many fences are reserved at most with a grant: as many holds come from it at most.

@@ -9,10 +9,12 @@ use tokio::sync::Notify;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
 use crate::clock::Moment;
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
 use crate::present::Counted;
 use crate::schedule::Place;
+pub(crate) use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
@@ -78,42 +80,6 @@ pub(crate) struct Hold {
     pub(crate) place: Place,
 }
 
-/// What an acquire got.
-pub(crate) struct Grant {
-    pub(crate) id: HoldId,
-    pub(crate) key: Key,
-    pub(crate) claim: Claim,
-    pub(crate) fence: Fence,
-    /// The lease is valid before this moment.
-    pub(crate) deadline: Moment,
-    pub(crate) next_renewal: Moment,
-    /// When it was known.
-    pub(crate) granted: Moment,
-    /// An earlier request of this claim was not answered: it may still arrive.
-    pub(crate) doubtful: bool,
-    pub(crate) hand_over: HandOver,
-}
-
-/// How far a lease may be handed on inside the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HandOver {
-    /// The holds that one grant of the backend leads to have the same number.
-    pub(crate) chain: u64,
-    /// How many more of them there may be: each takes the next of the fences that were reserved.
-    pub(crate) left: u64,
-    /// Not from this moment on: others wait elsewhere.
-    pub(crate) until: Moment,
-}
-
-impl HandOver {
-    /// It goes back to the backend.
-    pub(crate) const NONE: Self = Self {
-        chain: 0,
-        left: 0,
-        until: Moment::from_nanos(0),
-    };
-}
-
 /// What a hold is scheduled for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -124,15 +90,6 @@ pub(crate) enum Due {
 /// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
 /// off so much more rarely.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(20);
-
-/// How far the lease is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Held,
-    Lost(LostReason),
-    /// Released by its holder while it was valid.
-    Ended,
-}
 
 impl Hold {
     /// A hold that was counted as [`Present`](crate::present::Present) already.
@@ -414,53 +371,6 @@ impl Drop for Hold {
     }
 }
 
-impl State {
-    const REASONS: [LostReason; 5] = [
-        LostReason::Expired,
-        LostReason::Taken,
-        LostReason::Missing,
-        LostReason::MaxHold,
-        LostReason::Shutdown,
-    ];
-
-    fn encode(self) -> u8 {
-        match self {
-            Self::Held => 0,
-            Self::Ended => 1,
-            Self::Lost(LostReason::Expired) => 2,
-            Self::Lost(LostReason::Taken) => 3,
-            Self::Lost(LostReason::Missing) => 4,
-            Self::Lost(LostReason::MaxHold) => 5,
-            Self::Lost(LostReason::Shutdown) => 6,
-        }
-    }
-
-    fn decode(code: u8) -> Self {
-        match code {
-            0 => Self::Held,
-            1 => Self::Ended,
-            lost => Self::Lost(Self::REASONS[usize::from(lost - 2).min(4)]),
-        }
-    }
-}
-
-/// A lease that was asked for at `sent` is believed until its ttl, less the drift between two clocks: a hundredth of
-/// the ttl for their rates and 2 ms for their grain (Redis documentation, "Distributed locks"; so do the Redlock
-/// libraries).
-pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
-    let drift = ttl / 100 + Duration::from_millis(2);
-    sent.plus(ttl.saturating_sub(drift))
-}
-
-/// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
-pub(crate) fn next_renewal(sent: Moment, terms: &HoldTerms) -> Moment {
-    terms.renew_every.map_or(Moment::NEVER, |period| {
-        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        let early = fastrand::u64(0..=period / 10);
-        sent.plus(Duration::from_nanos(period - early))
-    })
-}
-
 #[cfg(test)]
 #[path = "tests/hold.rs"]
 mod life;
@@ -468,14 +378,6 @@ mod life;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_state_survives_its_code() {
-        let lost = State::REASONS.map(State::Lost);
-        for state in [State::Held, State::Ended].into_iter().chain(lost) {
-            assert_eq!(State::decode(state.encode()), state);
-        }
-    }
 
     #[test]
     fn the_deadline_keeps_a_hundredth_and_two_milliseconds_from_the_ttl() {

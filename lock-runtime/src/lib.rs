@@ -83,6 +83,7 @@ mod contender;
 mod error;
 mod fence;
 pub mod gate;
+mod grant;
 mod guard;
 mod hand_over;
 mod hold;
@@ -112,6 +113,7 @@ mod scope;
 #[path = "tests/scripted.rs"]
 mod scripted;
 mod shutdown;
+mod state;
 mod telemetry;
 mod template;
 mod terms;
@@ -120,6 +122,7 @@ mod timeline;
 mod timetable;
 mod tls;
 mod url;
+mod waiter;
 
 pub use builder::LockManagerBuilder;
 pub use error::{LockError, LostReason};
@@ -151,7 +154,7 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Ended};
+    pub use crate::call::{Call, Complete, Ended, call, call_or_skip};
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;

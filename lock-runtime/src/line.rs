@@ -5,23 +5,20 @@
 //! promised it, and the contender asks for those who come after them.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::LockError;
 use crate::clock::Moment;
 use crate::contender;
-use crate::hold::{Grant, HandOver, Hold};
+use crate::grant::HandOver;
 use crate::manager::Shared;
 use crate::ownership::Ownership;
-use crate::telemetry::Telemetry;
-use crate::terms::Terms;
 use crate::timeline::{Elapsed, Timeline};
-use crate::{Key, LockError, LostReason};
+use crate::waiter::Waiter;
 
 /// How much longer than its wait a caller waits for an answer of the backend; the contract allows 1 s.
 pub(crate) const GRACE: Duration = Duration::from_millis(700);
@@ -55,26 +52,6 @@ pub(crate) enum Wanted {
     Promised(u64, Moment),
     /// For nobody any more: it ends.
     Nobody,
-}
-
-/// One caller in line.
-pub(crate) struct Waiter {
-    pub(crate) key: Key,
-    pub(crate) terms: Terms,
-    telemetry: Telemetry,
-    /// When its wait began.
-    started: Moment,
-    /// Its wait is over; it only stays for the answer to one more question.
-    overdue: AtomicBool,
-    /// A std mutex, held for a look.
-    cell: Mutex<Cell>,
-}
-
-enum Cell {
-    Waiting(Option<Waker>),
-    Given(Result<Ownership, LockError>),
-    /// It has what it was given, or has given up.
-    Gone,
 }
 
 impl Lines {
@@ -251,84 +228,6 @@ fn start(contender: Option<Arc<Notify>>, name: &str, shared: &Arc<Shared>, timel
     }
 }
 
-impl Waiter {
-    pub(crate) fn new(key: Key, terms: Terms, telemetry: Telemetry, started: Moment) -> Self {
-        Self {
-            key,
-            terms,
-            telemetry,
-            started,
-            overdue: AtomicBool::new(false),
-            cell: Mutex::new(Cell::Waiting(None)),
-        }
-    }
-
-    fn cell(&self) -> MutexGuard<'_, Cell> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.overdue.load(Ordering::Acquire)
-    }
-
-    /// Its wait was in vain.
-    pub(crate) fn conflict(&self, now: Moment) -> LockError {
-        LockError::Conflict {
-            key: self.key.clone(),
-            waited: now.since(self.started),
-        }
-    }
-
-    pub(crate) fn shut_down(&self) -> LockError {
-        LockError::ShutDown {
-            key: Some(self.key.clone()),
-        }
-    }
-
-    /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
-    pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
-        let waited = || grant.granted.since(self.started);
-        let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
-        // Counted also where a shutdown has begun: the hold learns of it below.
-        let _open = shared.present.enter();
-        let hold = Arc::new(Hold::new(
-            grant,
-            self.terms.hold,
-            Arc::clone(&shared),
-            Arc::clone(&timeline),
-            telemetry,
-        ));
-        let ownership = Ownership::new(Arc::clone(&hold));
-        timeline.watch(&hold);
-        // A shutdown that began before the hold could be seen has not told it.
-        if shared.closing.is_cancelled() {
-            hold.lose(LostReason::Shutdown);
-            return self.tell(Err(self.shut_down()));
-        }
-        self.tell(Ok(ownership));
-    }
-
-    fn tell(&self, outcome: Result<Ownership, LockError>) {
-        let mut cell = self.cell();
-        let waker = match &mut *cell {
-            Cell::Waiting(waker) => {
-                let waker = waker.take();
-                *cell = Cell::Given(outcome);
-                waker
-            }
-            Cell::Given(_) | Cell::Gone => {
-                drop(cell);
-                // Nobody wants it: it ends here, and goes on to the next.
-                return drop(outcome);
-            }
-        };
-        drop(cell);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
 /// Waits in line for `name`, behind those who are there, for what is left of its wait.
 ///
 /// Cancel safe: who gives up leaves the line, and what it was given in the meantime goes on to the next.
@@ -338,9 +237,9 @@ pub(crate) async fn wait(
     name: String,
     waiter: Waiter,
 ) -> Result<Ownership, LockError> {
-    let over = waiter.started.plus(waiter.terms.wait.unwrap_or_default());
+    let over = waiter.until();
     let place = Place::join(shared, timeline, name, waiter);
-    if let Ok(outcome) = timeline.within(over, place.outcome()).await {
+    if let Ok(outcome) = timeline.within(over, place.waiter.outcome()).await {
         return outcome;
     }
     let waiter = &place.waiter;
@@ -351,7 +250,7 @@ pub(crate) async fn wait(
         // Somebody here holds the lock, or will be handed it.
         return Err(waiter.conflict(timeline.clock.now()));
     }
-    match timeline.within(over.plus(GRACE), place.outcome()).await {
+    match timeline.within(over.plus(GRACE), waiter.outcome()).await {
         Ok(outcome) => outcome,
         Err(Elapsed) => Err(contender::no_answer(&waiter.key)),
     }
@@ -388,21 +287,6 @@ impl<'a> Place<'a> {
         Self { timeline, name, waiter }
     }
 
-    async fn outcome(&self) -> Result<Ownership, LockError> {
-        poll_fn(|context| {
-            let mut cell = self.waiter.cell();
-            match std::mem::replace(&mut *cell, Cell::Gone) {
-                Cell::Given(outcome) => return Poll::Ready(outcome),
-                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => *cell = Cell::Waiting(Some(waker)),
-                Cell::Waiting(_) => *cell = Cell::Waiting(Some(context.waker().clone())),
-                // Polled after it was ready, which `.await` never does.
-                Cell::Gone => {}
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     /// The wait is over. Whether somebody asks the backend for us, and so does once more.
     fn asks_once_more(&self) -> bool {
         let lines = self.timeline.lines.lines();
@@ -412,7 +296,7 @@ impl<'a> Place<'a> {
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
         match (place, &line.contender) {
             (Some(place), Some(contender)) if place >= line.promised => {
-                self.waiter.overdue.store(true, Ordering::Release);
+                self.waiter.is_over();
                 contender.notify_one();
                 true
             }
@@ -423,28 +307,29 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let was = std::mem::replace(&mut *self.waiter.cell(), Cell::Gone);
-        if let Cell::Waiting(_) = was {
-            let mut lines = self.timeline.lines.lines();
-            if let Some(line) = lines.get_mut(&self.name)
-                && let Some(place) = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
-            {
-                line.waiters.remove(place);
-                self.timeline.lines.waiting.fetch_sub(1, Ordering::AcqRel);
-                if place < line.promised {
-                    line.promised -= 1;
-                }
-                if let Some(contender) = &line.contender
-                    && line.waiters.len() <= line.promised
-                {
-                    // There is nobody left to ask for.
-                    contender.notify_one();
-                }
-                forget_empty(&mut lines, &self.name);
-            }
+        if !self.waiter.give_up() {
+            return;
         }
-        // What it was given ends here, outside of the mutexes.
-        drop(was);
+        let mut lines = self.timeline.lines.lines();
+        let Some(line) = lines.get_mut(&self.name) else {
+            return;
+        };
+        let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
+        let Some(place) = place else {
+            return;
+        };
+        line.waiters.remove(place);
+        self.timeline.lines.waiting.fetch_sub(1, Ordering::AcqRel);
+        if place < line.promised {
+            line.promised -= 1;
+        }
+        if let Some(contender) = &line.contender
+            && line.waiters.len() <= line.promised
+        {
+            // There is nobody left to ask for.
+            contender.notify_one();
+        }
+        forget_empty(&mut lines, &self.name);
     }
 }
 

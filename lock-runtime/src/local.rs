@@ -13,7 +13,8 @@ use uuid::{Builder, Uuid};
 use crate::backend::memory::{Applicant, Store, Turn};
 use crate::backend::{Acquired, Claim, Leave, Value};
 use crate::clock::{Clock, Moment};
-use crate::hold::{Grant, HandOver, Hold, HoldId, deadline, next_renewal};
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
+use crate::hold::{Hold, HoldId};
 use crate::manager::{Begun, Shared};
 use crate::ownership::Ownership;
 use crate::present::Counted;
@@ -265,3 +266,7 @@ impl Drop for Waiting {
         wanted.shared.present.leave(Counted::BOTH);
     }
 }
+
+#[cfg(test)]
+#[path = "tests/local.rs"]
+mod tests;

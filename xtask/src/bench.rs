@@ -9,7 +9,7 @@ use crate::redis;
 use crate::shell::Shell;
 
 /// The programs of `tests/bench`. Each measures the rows that it has; the first prints the tables of all.
-const PROGRAMS: [&str; 1] = ["lock-bench"];
+const PROGRAMS: [&str; 2] = ["lock-bench", "local-bench"];
 const MANIFEST: &str = "tests/bench/Cargo.toml";
 
 /// Builds and runs the programs, and prints what they have found.

@@ -55,6 +55,11 @@ pub(crate) enum Task {
         /// Fewer rounds, smaller numbers.
         quick: bool,
     },
+    /// How many instructions a call and an expansion take.
+    Instructions {
+        /// The counts are written over the recorded ones.
+        record: bool,
+    },
     /// Changes in the code that the tests must notice.
     Mutants {
         /// For cargo-mutants.
@@ -94,6 +99,9 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         ("bench", flags) => Some(Task::Bench {
             only: flags.get_one::<String>("only").cloned(),
             quick: flags.get_flag("quick"),
+        }),
+        ("instructions", flags) => Some(Task::Instructions {
+            record: flags.get_flag("record"),
         }),
         ("mutants", flags) => Some(Task::Mutants { arguments: rest(flags) }),
         ("ci", _) => Some(Task::Ci),
@@ -212,6 +220,16 @@ fn command() -> Command {
                         .long("quick")
                         .action(ArgAction::SetTrue)
                         .help("Fewer rounds and smaller numbers: a look, not a measurement"),
+                ),
+        )
+        .subcommand(
+            Command::new("instructions")
+                .about("Count the instructions of a call and of an expansion, with valgrind, and compare with the recorded")
+                .arg(
+                    Arg::new("record")
+                        .long("record")
+                        .action(ArgAction::SetTrue)
+                        .help("Accept the counts"),
                 ),
         )
         .subcommand(

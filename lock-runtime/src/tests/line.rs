@@ -5,12 +5,14 @@ use std::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use std::time::Duration;
+
 use super::*;
-use crate::Fence;
 use crate::acquire::acquire;
 use crate::backend::{Acquired, Released};
 use crate::scripted::{self, AT_ONCE, Asked, Scripted, ms};
-use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec};
+use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
+use crate::{Fence, Key, LostReason};
 
 const LONG: Duration = Duration::from_secs(100);
 const BUSY: Acquired = Acquired::Busy(None);

@@ -14,7 +14,8 @@ use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
     Value, Wakeup, Woken,
 };
-use crate::hold::{Grant, Hold, HoldId};
+use crate::grant::Grant;
+use crate::hold::{Hold, HoldId};
 use crate::manager::Shared;
 use crate::telemetry::Telemetry;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
@@ -176,10 +177,10 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
         key,
         claim: claim("token"),
         fence: Fence::from(1),
-        deadline: crate::hold::deadline(now, terms.ttl),
-        next_renewal: crate::hold::next_renewal(now, &terms.hold),
+        deadline: crate::grant::deadline(now, terms.ttl),
+        next_renewal: crate::grant::next_renewal(now, &terms.hold),
         granted: now,
-        hand_over: crate::hold::HandOver::NONE,
+        hand_over: crate::grant::HandOver::NONE,
         doubtful,
     };
     let telemetry = Telemetry::here(false);

@@ -6,9 +6,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::{Acquired, Applied, BoxFuture, Claim, Failure, Leave, Released, UnderWay};
+use super::RedisBackend;
 use super::answer;
+use super::claiming::acquire;
 use super::failure::no_answer;
-use super::{RedisBackend, acquire};
 
 impl RedisBackend {
     pub(super) fn claim_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {

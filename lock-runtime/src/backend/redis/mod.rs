@@ -5,6 +5,7 @@
 
 mod answer;
 mod checks;
+mod claiming;
 mod cluster;
 mod connection;
 mod door;
@@ -40,13 +41,13 @@ use uuid::Uuid;
 use self::cluster::Cluster;
 use self::lanes::Lanes;
 use self::line::GRANTED;
-use self::node::{Confirmation, Node};
-use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall, VOTE};
+use self::node::Node;
+use self::script::{INSPECT, RAISE, RELEASE, ScriptCall, VOTE};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
 use super::{
-    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
+    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
 };
 use crate::url::Settings;
 use crate::{Fence, LockError};
@@ -181,69 +182,6 @@ impl RedisBackend {
         let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
         answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
     }
-
-    async fn claim(&self, claim: &Claim, ttl: Duration, fences: u64, within: Duration) -> Result<Acquired, Failure> {
-        let confirmation = (self.min_replicas > 0).then(|| Confirmation {
-            replicas: self.min_replicas,
-            undo: release(
-                &claim.name,
-                claim.value.text().as_bytes(),
-                Leave::Nothing,
-                Wake::Waiters,
-            ),
-        });
-        let counter = self.servers.counter(&claim.name);
-        let call = acquire(claim, &counter, ttl, fences);
-        let started = tokio::time::Instant::now();
-        let reply = match self
-            .servers
-            .run_whole(&claim.name, &call, confirmation.as_ref(), within)
-            .await?
-        {
-            Some(reply) => reply,
-            // The slot is on its way to another node, and the lock and the counter are on different ones: first the
-            // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
-            None => {
-                let call = ACQUIRE
-                    .keys(1)
-                    .arg(&claim.name)
-                    .arg(claim.value.text())
-                    .arg(millis(ttl))
-                    .arg(fences);
-                let within = within.saturating_sub(started.elapsed());
-                self.servers
-                    .run(&claim.name, &call, confirmation.as_ref(), within)
-                    .await?
-            }
-        };
-        match answer::acquired(&reply)? {
-            Some(acquired) => Ok(acquired),
-            None => {
-                let call = FENCE.keys(1).arg(&*counter).arg(fences);
-                let within = within.saturating_sub(started.elapsed());
-                let fence = self
-                    .servers
-                    .run(&counter, &call, None, within)
-                    .await
-                    .map_err(|failure| Failure {
-                        // The lock is taken already.
-                        applied: Applied::Unknown,
-                        ..failure
-                    })?;
-                Ok(Acquired::Granted(answer::fence(&fence)?))
-            }
-        }
-    }
-}
-
-fn acquire(claim: &Claim, counter: &str, ttl: Duration, fences: u64) -> ScriptCall {
-    ACQUIRE
-        .keys(2)
-        .arg(&claim.name)
-        .arg(counter)
-        .arg(claim.value.text())
-        .arg(millis(ttl))
-        .arg(fences)
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
