@@ -22,12 +22,17 @@ if not set or set.err then
   end
 end
 local refused, answer = nil, nil
-local time, known = redis.pcall('TIME'), redis.pcall('MGET', KEYS[2], KEYS[3])
-if time.err or known.err then
-  refused = time.err and time or known
+local time, last, longest = redis.pcall('TIME'), redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[3])
+if time.err then
+  refused = time
+elseif type(last) == 'table' then
+  refused = last
+elseif type(longest) == 'table' then
+  refused = longest
 else
   local now = time[1] * 1000000 + time[2]
-  local last, proposal = tonumber(known[1]), tonumber(ARGV[3])
+  local proposal = tonumber(ARGV[3])
+  last = tonumber(last)
   local counter = last or now + 10000
   if proposal > counter and (proposal <= now + 10000 or proposal <= counter + 1000) then
     counter, answer = proposal, now
@@ -38,7 +43,7 @@ else
     local counted = redis.pcall('SET', KEYS[2], string.format('%.0f', counter))
     refused = counted.err and counted
   end
-  if not refused and (tonumber(known[2]) or 0) < tonumber(ARGV[2]) then
+  if not refused and (tonumber(longest) or 0) < tonumber(ARGV[2]) then
     local noted = redis.pcall('SET', KEYS[3], ARGV[2])
     refused = noted.err and noted
   end

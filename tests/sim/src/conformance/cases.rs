@@ -185,13 +185,18 @@ pub(super) fn acquire() -> Vec<Case> {
             ],
         ),
         Case::new(
-            "a note and a counter of another type begin anew",
+            "with a note or a counter of another type a free lock stays free, and one's own as it was",
             [
                 ask("RPUSH distributed-lock:longest-ttl x"),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:fence"),
+                ask("DEL distributed-lock:longest-ttl"),
                 ask("RPUSH distributed-lock:fence x"),
-                noting("me", "3000"),
-                ask("GET distributed-lock:longest-ttl"),
-                ask("GET distributed-lock:fence").compared(As::Shape),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:longest-ttl"),
+                ask("SET lock:a me PX 9000"),
+                vote("me", "3000", "1"),
+                ask("PTTL lock:a").about(9000),
             ],
         ),
         Case::new(

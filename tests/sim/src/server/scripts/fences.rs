@@ -53,12 +53,17 @@ pub(super) fn block(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result
     Ok(fence)
 }
 
-/// The middle of vote.lua: whether the proposal counts.
-pub(super) fn propose(call: &mut Call<'_>, counter: &[u8], proposal: &[u8]) -> Result<Reply, String> {
+/// Whether the proposal of vote.lua counts.
+pub(super) fn propose(
+    call: &mut Call<'_>,
+    counter: &[u8],
+    last: Option<Vec<u8>>,
+    proposal: &[u8],
+) -> Result<Reply, String> {
     let (seconds, micros) = call.data.time();
     #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
     let now = (seconds * 1_000_000 + micros) as f64;
-    let last = number(call.data.get(counter).unwrap_or_default());
+    let last = number(last);
     let proposal = number(Some(proposal.to_vec())).unwrap_or(f64::NAN);
     let mut counted = last.unwrap_or(now + 10_000.0);
     let mut answer = Reply::Array(vec![integer(counted), integer(now)]);

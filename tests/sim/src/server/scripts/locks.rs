@@ -53,16 +53,7 @@ pub(super) fn vote(call: &mut Call<'_>) -> Result<Reply, Raised> {
         Ok(is_new) => is_new,
         Err(error) => return Ok(Reply::Error(error)),
     };
-    // MGET finds nothing where there is another type.
-    let noted = number(call.data.get(&longest).unwrap_or_default()).unwrap_or(0.0);
-    let mut answer = fences::propose(call, &counter, &proposal);
-    if answer.is_ok()
-        && noted < number(Some(ttl.clone())).unwrap_or(f64::NAN)
-        && let Err(error) = call.data.set(&longest, &ttl, None)
-    {
-        answer = Err(error);
-    }
-    match answer {
+    match counted_and_noted(call, &counter, &proposal, &longest, &ttl) {
         Err(error) => {
             if is_new {
                 call.data.del(&lock);
@@ -76,6 +67,23 @@ pub(super) fn vote(call: &mut Call<'_>) -> Result<Reply, Raised> {
             Ok(answer)
         }
     }
+}
+
+/// The middle of vote.lua; an error is its answer.
+fn counted_and_noted(
+    call: &mut Call<'_>,
+    counter: &[u8],
+    proposal: &[u8],
+    longest: &[u8],
+    ttl: &[u8],
+) -> Result<Reply, String> {
+    let last = call.data.get(counter)?;
+    let noted = number(call.data.get(longest)?).unwrap_or(0.0);
+    let answer = fences::propose(call, counter, last, proposal)?;
+    if noted < number(Some(ttl.to_vec())).unwrap_or(f64::NAN) {
+        call.data.set(longest, ttl, None)?;
+    }
+    Ok(answer)
 }
 
 fn busy(call: &mut Call<'_>, lock: &[u8], held: Vec<u8>) -> Reply {
