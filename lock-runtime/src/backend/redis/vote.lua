@@ -22,7 +22,8 @@ if not set or set.err then
   end
 end
 local refused, answer = nil, nil
-local time, last, longest = redis.pcall('TIME'), redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[3])
+local ask = redis.pcall
+local time, last, longest = ask('TIME'), ask('GET', KEYS[2]), ask('GET', KEYS[3])
 if time.err then
   refused = time
 elseif type(last) == 'table' then
@@ -33,18 +34,18 @@ else
   local now = time[1] * 1000000 + time[2]
   local proposal = tonumber(ARGV[3])
   last = tonumber(last)
-  local counter = last or now + 10000
+  local counter, count = last or now + 10000, nil
   if proposal > counter and (proposal <= now + 10000 or proposal <= counter + 1000) then
-    counter, answer = proposal, now
+    answer, count = now, ARGV[3]
   else
-    answer = {counter, now}
+    answer, count = {counter, now}, not last and string.format('%.0f', counter)
   end
-  if counter ~= last then
-    local counted = redis.pcall('SET', KEYS[2], string.format('%.0f', counter))
+  if count then
+    local counted = ask('SET', KEYS[2], count)
     refused = counted.err and counted
   end
   if not refused and (tonumber(longest) or 0) < tonumber(ARGV[2]) then
-    local noted = redis.pcall('SET', KEYS[3], ARGV[2])
+    local noted = ask('SET', KEYS[3], ARGV[2])
     refused = noted.err and noted
   end
 end

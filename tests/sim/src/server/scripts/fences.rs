@@ -64,16 +64,16 @@ pub(super) fn propose(
     #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
     let now = (seconds * 1_000_000 + micros) as f64;
     let last = number(last);
-    let proposal = number(Some(proposal.to_vec())).unwrap_or(f64::NAN);
-    let mut counted = last.unwrap_or(now + 10_000.0);
-    let mut answer = Reply::Array(vec![integer(counted), integer(now)]);
-    if proposal > counted && (proposal <= now + 10_000.0 || proposal <= counted + 1_000.0) {
-        (counted, answer) = (proposal, integer(now));
+    let counted = last.unwrap_or(now + 10_000.0);
+    let wanted = number(Some(proposal.to_vec())).unwrap_or(f64::NAN);
+    if wanted > counted && (wanted <= now + 10_000.0 || wanted <= counted + 1_000.0) {
+        call.data.set(counter, proposal, None)?;
+        return Ok(integer(now));
     }
-    if last != Some(counted) {
+    if last.is_none() {
         call.data.set(counter, format!("{counted:.0}").as_bytes(), None)?;
     }
-    Ok(answer)
+    Ok(Reply::Array(vec![integer(counted), integer(now)]))
 }
 
 /// The next fences, as fence.lua gets them: the first one, or a refusal that the script passes on.

@@ -66,7 +66,7 @@ pub static TWINS: [Twin; 8] = [
         line::turn,
         ["line/lib", "turn"]
     ),
-    twin!("vote", "bad749dae150a19eb06bbf0873ae78f69e661641", locks::vote),
+    twin!("vote", "9b35fe57684a568fe3f917e48bd530200bb2b778", locks::vote),
     twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
     twin!(
         "release",
