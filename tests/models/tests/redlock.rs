@@ -124,8 +124,18 @@ fn without_the_write_back_a_later_holder_has_a_lower_fence() {
 }
 
 #[test]
-fn a_write_back_that_asks_nothing_lets_an_old_vote_decide() {
-    it_takes(FENCED, Safeguard::WriteBackAsks, FENCES_GROW);
+fn a_write_back_to_members_that_another_claim_has_lets_fences_go_back() {
+    it_takes(FENCED, Safeguard::RaiseCompares, FENCES_GROW);
+}
+
+#[test]
+fn a_vote_that_does_not_count_up_to_the_proposal_lets_fences_go_back() {
+    it_takes(FENCED, Safeguard::VoteCounts, FENCES_GROW);
+}
+
+#[test]
+fn a_vote_that_does_not_compare_lets_an_old_clock_decide() {
+    it_takes(FENCED, Safeguard::VoteCompares, FENCES_GROW);
 }
 
 #[test]

@@ -10,9 +10,17 @@ use crate::Fence;
 /// One server's word on a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend) enum Vote {
-    Granted(Fence),
-    /// Granted, and the fence is to be asked for.
-    WithoutFence,
+    /// Granted, and the proposed fence is known there: it was above all that were.
+    Counted {
+        /// The server's time, in microseconds.
+        time: u64,
+    },
+    /// Granted, and the proposed fence does not count there.
+    Ahead {
+        /// What does.
+        counter: u64,
+        time: u64,
+    },
     /// Another claim holds the lock there.
     Busy {
         remaining: Option<Duration>,
@@ -21,29 +29,46 @@ pub(in crate::backend) enum Vote {
 }
 
 pub(super) fn vote(reply: &Value) -> Result<Vote, Failure> {
+    let number = |number: &i64| u64::try_from(*number).map_err(|_| unexpected(reply));
     let parts = match reply {
+        Value::Int(time) => return Ok(Vote::Counted { time: number(time)? }),
         Value::Array(parts) => parts.as_slice(),
-        Value::Int(-1) => return Ok(Vote::WithoutFence),
-        // No need of anything beside it, and cheapest for the server as it is.
-        granted => return fence(granted).map(Vote::Granted),
+        _ => return Err(unexpected(reply)),
     };
     match parts {
+        [Value::Int(counter), Value::Int(time)] => Ok(Vote::Ahead {
+            counter: number(counter)?,
+            time: number(time)?,
+        }),
         [Value::Int(0), Value::Int(pttl), Value::BulkString(holder)] => Ok(Vote::Busy {
             remaining: remaining(*pttl),
             holder: holder.clone(),
         }),
-        [granted @ Value::Int(_), Value::Int(0)] => fence(granted).map(Vote::Granted),
         _ => Err(unexpected(reply)),
     }
 }
 
 /// The answer to a claim; `None`: it holds the lock, and the fence is to be asked for.
 pub(super) fn acquired(reply: &Value) -> Result<Option<Acquired>, Failure> {
-    Ok(match vote(reply)? {
-        Vote::Granted(fence) => Some(Acquired::Granted(fence)),
-        Vote::Busy { remaining, .. } => Some(Acquired::Busy(remaining)),
-        Vote::WithoutFence => None,
-    })
+    let parts = match reply {
+        Value::Array(parts) => parts.as_slice(),
+        Value::Int(-1) => return Ok(None),
+        // No need of anything beside it, and cheapest for the server as it is.
+        granted => return fence(granted).map(|fence| Some(Acquired::Granted(fence))),
+    };
+    match parts {
+        [Value::Int(0), Value::Int(pttl), Value::BulkString(_)] => Ok(Some(Acquired::Busy(remaining(*pttl)))),
+        _ => Err(unexpected(reply)),
+    }
+}
+
+/// Whether a fence is known to a server where the claim holds the lock.
+pub(super) fn raised(reply: &Value) -> Result<bool, Failure> {
+    match reply {
+        Value::Int(-1) => Ok(false),
+        Value::Int(0..) => Ok(true),
+        _ => Err(unexpected(reply)),
+    }
 }
 
 pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {

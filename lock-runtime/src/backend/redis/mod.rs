@@ -14,6 +14,7 @@ mod here;
 mod info;
 mod lanes;
 mod line;
+mod member;
 mod node;
 mod place;
 #[cfg(feature = "queue")]
@@ -42,19 +43,20 @@ use self::cluster::Cluster;
 use self::lanes::Lanes;
 use self::line::GRANTED;
 use self::node::Node;
-use self::script::{INSPECT, RAISE, RELEASE, ScriptCall, VOTE};
+use self::script::{INSPECT, RELEASE, ScriptCall};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
 use super::{
     Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
 };
+use crate::LockError;
 use crate::url::Settings;
-use crate::{Fence, LockError};
 
 pub(super) use self::answer::Vote;
 pub(super) use self::door::Door;
 pub(super) use self::info::door;
+pub(super) use self::member::{Question, Wake};
 pub(super) use self::place::Place;
 pub(super) use self::standing::Group;
 
@@ -65,14 +67,6 @@ const FENCE_COUNTER: &str = "distributed-lock:fence";
 const LONGEST_TTL: &str = "distributed-lock:longest-ttl";
 /// Stands before a lock's full name in the name of its wake-up channel.
 const CHANNEL: &str = "distributed-lock:free:";
-
-/// Who is woken by a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wake {
-    Waiters,
-    /// The claim never held the lock: waking would only make everybody try at once.
-    Nobody,
-}
 
 pub(crate) struct RedisBackend {
     servers: Arc<Servers>,
@@ -147,41 +141,6 @@ impl RedisBackend {
         }
     }
 
-    /// What this server says to a claim, as one of several independent ones: it keeps the longest ttl in mind.
-    pub(super) async fn vote(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Vote, Failure> {
-        let call = VOTE
-            .keys(3)
-            .arg(&claim.name)
-            .arg(FENCE_COUNTER)
-            .arg(LONGEST_TTL)
-            .arg(claim.value.text())
-            .arg(millis(ttl));
-        answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
-    }
-
-    /// From now on this server gives fences above `fence` only. Its counter, when that had come so far before.
-    pub(super) async fn raise(&self, fence: Fence, within: Duration) -> Result<Option<Fence>, Failure> {
-        let call = RAISE.keys(1).arg(FENCE_COUNTER).arg(fence.get());
-        let counter = answer::fence(&self.servers.run(FENCE_COUNTER, &call, None, within).await?)?;
-        Ok((counter.get() > 0).then_some(counter))
-    }
-
-    /// Keeps in mind that a key may stay for so long.
-    pub(super) async fn note_ttl(&self, ttl: Duration, within: Duration) -> Result<(), Failure> {
-        let call = RAISE.keys(1).arg(LONGEST_TTL).arg(millis(ttl));
-        self.servers.run(LONGEST_TTL, &call, None, within).await.map(drop)
-    }
-
-    pub(super) async fn end(
-        &self,
-        claim: &Claim,
-        leave: Leave,
-        wake: Wake,
-        within: Duration,
-    ) -> Result<Released, Failure> {
-        let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
-        answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
-    }
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {

@@ -10,7 +10,10 @@ const LONGEST: &str = "distributed-lock:longest-ttl";
 pub(super) fn acquire() -> Vec<Case> {
     let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl, "1"]);
     let block = |claim: &str, count: &str| eval("acquire", &[LOCK, COUNTER], &[claim, "5000", count]);
-    let noting = |claim: &str, ttl: &str| eval("vote", &[LOCK, COUNTER, LONGEST], &[claim, ttl]);
+    let vote = |claim: &str, ttl: &str, fence: &str| eval("vote", &[LOCK, COUNTER, LONGEST], &[claim, ttl, fence]);
+    // The answer has the time in it.
+    let noting = |claim: &str, ttl: &str| vote(claim, ttl, "1").compared(As::Shape);
+    let proposing = |fence: &str| vote("me", "5000", fence).compared(As::Shape);
     vec![
         Case::new(
             "a free lock is granted, stored and given a time",
@@ -161,7 +164,7 @@ pub(super) fn acquire() -> Vec<Case> {
                 noting("me", "10000"),
                 ask("GET distributed-lock:longest-ttl"),
                 ask("PTTL distributed-lock:longest-ttl"),
-                noting("you", "20000").about(10000),
+                vote("you", "20000", "1").about(10000),
                 ask("GET distributed-lock:longest-ttl"),
             ],
         ),
@@ -173,20 +176,61 @@ pub(super) fn acquire() -> Vec<Case> {
                 ask("PTTL lock:a").about(9000),
                 ask("DEL lock:a"),
                 ask("RPUSH lock:a x"),
-                noting("me", "3000"),
+                vote("me", "3000", "1"),
                 ask("CONFIG SET maxmemory 1"),
                 ask("DEL lock:a"),
-                noting("me", "3000"),
+                vote("me", "3000", "1"),
                 ask("CONFIG SET maxmemory 0"),
                 ask("EXISTS lock:a"),
             ],
         ),
         Case::new(
-            "a note of another type ends the script before the lock is written",
+            "with a note or a counter of another type a free lock stays free, and one's own as it was",
             [
                 ask("RPUSH distributed-lock:longest-ttl x"),
-                noting("me", "3000"),
-                ask("EXISTS lock:a"),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:fence"),
+                ask("DEL distributed-lock:longest-ttl"),
+                ask("RPUSH distributed-lock:fence x"),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:longest-ttl"),
+                ask("SET lock:a me PX 9000"),
+                vote("me", "3000", "1"),
+                ask("PTTL lock:a").about(9000),
+            ],
+        ),
+        Case::new(
+            "a proposal counts where it is above the counter",
+            [
+                ask("SET distributed-lock:fence 1700000000000000"),
+                proposing("1700000000000000"),
+                ask("GET distributed-lock:fence"),
+                proposing("1700000000000001"),
+                ask("GET distributed-lock:fence"),
+                proposing("1699999999999999"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a proposal ahead of the time counts only where the counter is ahead, too, and a step away",
+            [
+                ask("SET distributed-lock:fence 1700000000000000"),
+                proposing("4000000000000000"),
+                ask("GET distributed-lock:fence"),
+                ask("SET distributed-lock:fence 4000000000000000"),
+                proposing("4000000000001001"),
+                ask("GET distributed-lock:fence"),
+                proposing("4000000000001000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "without a counter the time is above each proposal",
+            [
+                proposing("1700000000000000"),
+                ask("DEL distributed-lock:fence"),
+                proposing("4000000000000000"),
+                ask("EXISTS distributed-lock:fence"),
             ],
         ),
     ]
@@ -321,6 +365,7 @@ pub(super) fn fences() -> Vec<Case> {
     let fence = || eval("fence", &[COUNTER], &["1"]);
     let block = |count: &str| eval("fence", &[COUNTER], &[count]);
     let raise = |to: &str| eval("raise", &[COUNTER], &[to]);
+    let raise_for = |claim: &str, to: &str| eval("raise", &[COUNTER, LOCK], &[to, claim]);
     vec![
         Case::new(
             "each fence is larger than the one before",
@@ -346,6 +391,24 @@ pub(super) fn fences() -> Vec<Case> {
                 raise("3000000000000000"),
                 ask("GET distributed-lock:fence"),
                 fence(),
+            ],
+        ),
+        Case::new(
+            "a raise for a claim counts only where the claim holds the lock",
+            [
+                raise_for("me", "1000"),
+                ask("EXISTS distributed-lock:fence"),
+                ask("SET lock:a you"),
+                raise_for("me", "1000"),
+                ask("EXISTS distributed-lock:fence"),
+                ask("SET lock:a me"),
+                raise_for("me", "1000"),
+                raise_for("me", "1000"),
+                ask("GET distributed-lock:fence"),
+                ask("DEL lock:a"),
+                ask("RPUSH lock:a me"),
+                raise_for("me", "2000"),
+                ask("GET distributed-lock:fence"),
             ],
         ),
         Case::new(

@@ -33,9 +33,10 @@ impl Grants {
         self.servers.values().flatten().all(|granted| *granted < fence)
     }
 
-    /// A majority's fence is one above the largest vote, unless somebody knew of a larger one.
+    /// A majority's fence is the largest vote, which is its proposal, or one above it.
     fn lead_to(&self, fence: u64) -> bool {
-        self.servers.values().flatten().max() == Some(&(fence - 1))
+        let largest = self.servers.values().flatten().max();
+        largest == Some(&fence) || largest == Some(&(fence - 1))
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Done {
     pub keys: Vec<Vec<u8>>,
     /// The claim, or what else the first argument is.
     pub first: Vec<u8>,
+    /// The fence that a vote was asked for.
+    pub proposal: Option<u64>,
     /// Whether each key held the argument of the same place before.
     pub held: Vec<bool>,
     /// What it answered.
@@ -68,12 +70,13 @@ pub struct Done {
 }
 
 impl Done {
-    /// The claims that it gave the lock to, each with its first fence.
+    /// The claims that it gave the lock to, each with its first fence; of a vote, what it has counted up to.
     pub fn grants(&self) -> impl Iterator<Item = (&[u8], u64)> {
         let own = match (self.script.as_str(), &self.reply) {
             ("acquire" | "turn", Reply::Bulk(fence)) => parsed(fence),
+            ("vote", Reply::Int(_)) => self.proposal,
             ("vote", Reply::Array(parts)) => match parts.as_slice() {
-                [Reply::Int(fence), Reply::Int(0)] => u64::try_from(*fence).ok(),
+                [Reply::Int(counter), Reply::Int(_)] => u64::try_from(*counter).ok(),
                 _ => None,
             },
             _ => None,
@@ -155,6 +158,7 @@ impl Server {
                 script: name.clone(),
                 keys: command[1..].to_vec(),
                 first: Vec::new(),
+                proposal: None,
                 held: Vec::new(),
                 reply: Reply::Nil,
                 published: Vec::new(),
@@ -235,6 +239,7 @@ impl Server {
             script: twin.name.to_owned(),
             keys: keys.to_vec(),
             first: args.first().cloned().unwrap_or_default(),
+            proposal: args.get(2).and_then(|proposal| parsed(proposal)),
             held,
             reply: reply.clone(),
             published,

@@ -14,6 +14,11 @@ pub(super) fn fence(call: &mut Call<'_>) -> Result<Reply, Raised> {
 /// raise.lua
 pub(super) fn raise(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let counter = call.key(0).unwrap_or_default();
+    if let Some(lock) = call.key(1)
+        && !matches!(call.data.get(&lock), Ok(Some(held)) if held == call.arg(1))
+    {
+        return Ok(Reply::Int(-1));
+    }
     let given = call.arg(0);
     let last = number(called(call.data.get(&counter))?).unwrap_or(0.0);
     if last >= number(Some(given.clone())).unwrap_or(f64::NAN) {
@@ -48,8 +53,31 @@ pub(super) fn block(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result
     Ok(fence)
 }
 
-/// The next fences, as vote.lua and fence.lua get them: the first one, or a refusal that the script passes on.
-pub(super) fn next(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result<Result<Reply, Reply>, Raised> {
+/// Whether the proposal of vote.lua counts.
+pub(super) fn propose(
+    call: &mut Call<'_>,
+    counter: &[u8],
+    last: Option<Vec<u8>>,
+    proposal: &[u8],
+) -> Result<Reply, String> {
+    let (seconds, micros) = call.data.time();
+    #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
+    let now = (seconds * 1_000_000 + micros) as f64;
+    let last = number(last);
+    let counted = last.unwrap_or(now + 10_000.0);
+    let wanted = number(Some(proposal.to_vec())).unwrap_or(f64::NAN);
+    if wanted > counted && (wanted <= now + 10_000.0 || wanted <= counted + 1_000.0) {
+        call.data.set(counter, proposal, None)?;
+        return Ok(integer(now));
+    }
+    if last.is_none() {
+        call.data.set(counter, format!("{counted:.0}").as_bytes(), None)?;
+    }
+    Ok(Reply::Array(vec![integer(counted), integer(now)]))
+}
+
+/// The next fences, as fence.lua gets them: the first one, or a refusal that the script passes on.
+fn next(call: &mut Call<'_>, counter: &[u8], count: &[u8]) -> Result<Result<Reply, Reply>, Raised> {
     let (seconds, micros) = call.data.time();
     #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
     let mut fence = (seconds * 1_000_000 + micros) as f64;

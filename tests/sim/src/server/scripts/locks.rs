@@ -40,28 +40,50 @@ pub(super) fn acquire(call: &mut Call<'_>) -> Result<Reply, Raised> {
 /// vote.lua
 pub(super) fn vote(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let [lock, counter, longest] = [0, 1, 2].map(|index| call.key(index).unwrap_or_default());
-    let (claim, ttl) = (call.arg(0), call.arg(1));
-    let held = match call.data.get(&lock) {
-        Ok(held) => held,
+    let (claim, ttl, proposal) = (call.arg(0), call.arg(1), call.arg(2));
+    let set = call.data.set_new(&lock, &claim, &ttl);
+    if !matches!(set, Ok(true)) {
+        match call.data.get(&lock) {
+            Err(error) => return Ok(Reply::Error(error)),
+            Ok(Some(held)) if held != claim => return Ok(busy(call, &lock, held)),
+            Ok(_) => {}
+        }
+    }
+    let is_new = match set {
+        Ok(is_new) => is_new,
         Err(error) => return Ok(Reply::Error(error)),
     };
-    if let Some(held) = held.filter(|held| *held != claim) {
-        return Ok(busy(call, &lock, held));
+    match counted_and_noted(call, &counter, &proposal, &longest, &ttl) {
+        Err(error) => {
+            if is_new {
+                call.data.del(&lock);
+            }
+            Ok(Reply::Error(error))
+        }
+        Ok(answer) => {
+            if !is_new {
+                called(call.data.set(&lock, &claim, Some(&ttl)))?;
+            }
+            Ok(answer)
+        }
     }
-    let fence = match fences::next(call, &counter, b"1")? {
-        Ok(fence) => fence,
-        Err(refused) => return Ok(refused),
-    };
-    let noted = number(called(call.data.get(&longest))?).unwrap_or(0.0);
-    if noted < number(Some(ttl.clone())).unwrap_or(f64::NAN)
-        && let Err(error) = call.data.set(&longest, &ttl, None)
-    {
-        return Ok(Reply::Error(error));
+}
+
+/// The middle of vote.lua; an error is its answer.
+fn counted_and_noted(
+    call: &mut Call<'_>,
+    counter: &[u8],
+    proposal: &[u8],
+    longest: &[u8],
+    ttl: &[u8],
+) -> Result<Reply, String> {
+    let last = call.data.get(counter)?;
+    let noted = number(call.data.get(longest)?).unwrap_or(0.0);
+    let answer = fences::propose(call, counter, last, proposal)?;
+    if noted < number(Some(ttl.to_vec())).unwrap_or(f64::NAN) {
+        call.data.set(longest, ttl, None)?;
     }
-    match call.data.set(&lock, &claim, Some(&ttl)) {
-        Ok(()) => Ok(Reply::Array(vec![fence, Reply::Int(0)])),
-        Err(error) => Ok(Reply::Error(error)),
-    }
+    Ok(answer)
 }
 
 fn busy(call: &mut Call<'_>, lock: &[u8], held: Vec<u8>) -> Reply {

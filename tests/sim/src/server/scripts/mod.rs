@@ -66,7 +66,7 @@ pub static TWINS: [Twin; 8] = [
         line::turn,
         ["line/lib", "turn"]
     ),
-    twin!("vote", "4be85a4c3535a4f5e6a0068781991f4e7d51c60b", locks::vote),
+    twin!("vote", "9b35fe57684a568fe3f917e48bd530200bb2b778", locks::vote),
     twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
     twin!(
         "release",
@@ -76,7 +76,7 @@ pub static TWINS: [Twin; 8] = [
     ),
     twin!("inspect", "52f821ae573975c082c1aa410d3a136d36806311", locks::inspect),
     twin!("fence", "aeb19d35ebb7792b24d40ebdaff509312effbc8f", fences::fence),
-    twin!("raise", "7bb3ae22e953e2f5b0beaef455f9e16092f64fd4", fences::raise),
+    twin!("raise", "726c75023b0f895698aa455816e04169a58dad61", fences::raise),
 ];
 
 impl Twin {
