@@ -33,7 +33,7 @@ pub(crate) const RESERVED: &str = "distributed-lock:";
 /// Gives locks: the entry to everything here.
 ///
 /// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share their connections (one for
-/// commands, one for wake-ups while somebody waits) and one thread, which renews and releases; they end with the last
+/// commands, one for wake-ups while somebody waits, one on each runtime that calls) and one thread, which renews and releases; they end with the last
 /// clone, guard, lease and running call.
 #[derive(Clone)]
 pub struct LockManager(pub(crate) Arc<Shared>);
