@@ -140,7 +140,6 @@ impl RedisBackend {
             min_replicas: settings.min_replicas,
         }
     }
-
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
