@@ -32,8 +32,8 @@ async fn scene(fixture: Fixture, hand_over: bool) -> Scene {
     // The holder got the lock while its neighbours waited already, so that it may hand it on.
     let before = fixture.manager().lock("job").ttl(LONG).acquire().await.unwrap();
     let first = ask(watched(&one));
-    let mut waiting: Vec<_> = (0..5).map(|_| ask(watched(&one))).collect();
     until_they_wait(&fixture, 1).await;
+    let mut waiting: Vec<_> = (0..5).map(|_| ask(watched(&one))).collect();
     waiting.extend((0..5).map(|_| ask(watched(&two))));
     until_they_wait(&fixture, 2).await;
     before.release().await.unwrap();
@@ -48,7 +48,6 @@ async fn scene(fixture: Fixture, hand_over: bool) -> Scene {
 impl Scene {
     /// The holder is told, and then all others get the lock, whether the holder ends or not.
     async fn goes_on(self, reasons: &[LostReason], holder_ends: bool) {
-        println!("the holder ends: {holder_ends}");
         let reason = soon("the holder is told", self.guard.lease().lost()).await;
         assert!(reasons.contains(&reason), "{reason:?}");
         let fence = self.guard.fence().get();
@@ -59,7 +58,7 @@ impl Scene {
             Some(self.guard)
         };
         let (room, begun) = (Room::default(), Instant::now());
-        let order = within(LATE, "the others go on", served(self.waiting, &room)).await;
+        let order = within(LATE / 3, "the others go on", served(self.waiting, &room)).await;
         println!("the others went on within {:?}", begun.elapsed());
         assert!(room.first_fence() > fence, "the loss did not end the fence {fence}");
         for half in [0..5, 5..10] {
@@ -72,42 +71,78 @@ impl Scene {
 
 const GONE: &[LostReason] = &[LostReason::Missing, LostReason::Taken];
 
+/// The lease is lost by this command, and the others go on.
+async fn lost_by(command: &[&str], hand_over: bool, holder_ends: bool) {
+    let scene = scene(Fixture::redis().await, hand_over).await;
+    scene.fixture.server().unwrap().cli(command);
+    scene.goes_on(GONE, holder_ends).await;
+}
+
+const FLUSH: &[&str] = &["FLUSHALL"];
+const DELETE: &[&str] = &["DEL", "lock:job"];
+/// Its thief does not keep the lock for long.
+const STEAL: &[&str] = &["SET", "lock:job", "thief", "PX", "1500"];
+
 #[tokio::test]
 async fn the_others_go_on_after_flushall() {
-    for (hand_over, holder_ends) in [(true, true), (true, false), (false, true)] {
-        let scene = scene(Fixture::redis().await, hand_over).await;
-        scene.fixture.server().unwrap().cli(&["FLUSHALL"]);
-        scene.goes_on(GONE, holder_ends).await;
-    }
+    lost_by(FLUSH, true, true).await;
+    lost_by(FLUSH, false, true).await;
 }
 
 #[tokio::test]
 async fn the_others_go_on_after_the_key_was_deleted() {
-    for (hand_over, holder_ends) in [(true, true), (true, false), (false, true)] {
-        let scene = scene(Fixture::redis().await, hand_over).await;
-        scene.fixture.server().unwrap().cli(&["DEL", "lock:job"]);
-        scene.goes_on(GONE, holder_ends).await;
-    }
+    lost_by(DELETE, true, true).await;
+    lost_by(DELETE, false, true).await;
 }
 
 #[tokio::test]
 async fn the_others_go_on_after_the_token_was_overwritten_and_the_thief_has_gone() {
-    for (hand_over, holder_ends) in [(true, true), (true, false), (false, true)] {
-        let scene = scene(Fixture::redis().await, hand_over).await;
-        let server = scene.fixture.server().unwrap();
-        server.cli(&["SET", "lock:job", "thief", "PX", "1500"]);
-        let thief = async {
-            lock_tests::eventually("the thief's time is over", LATE, async || {
-                server.get("lock:job").as_deref() != Some("thief")
-            })
-            .await;
+    lost_by(STEAL, true, true).await;
+    lost_by(STEAL, false, true).await;
+}
+
+#[tokio::test]
+async fn with_hand_over_the_others_go_on_also_while_the_holder_of_a_lost_lease_goes_on() {
+    lost_by(FLUSH, true, false).await;
+    lost_by(DELETE, true, false).await;
+    lost_by(STEAL, true, false).await;
+}
+
+#[tokio::test]
+async fn without_hand_over_the_others_go_on_also_while_the_holder_of_a_lost_lease_goes_on() {
+    lost_by(FLUSH, false, false).await;
+    lost_by(DELETE, false, false).await;
+    lost_by(STEAL, false, false).await;
+}
+
+#[tokio::test]
+async fn a_body_that_goes_on_after_its_lease_was_lost_does_not_keep_others_of_its_process_waiting() {
+    each_backend(async |fixture: Fixture| {
+        let locks = manager(&fixture, true).await;
+        let room = Room::default();
+        let body = async {
+            assert!(locks.force_release("job").await.unwrap());
+            soon("the loss", lock_runtime::current().unwrap().lost()).await;
+            // A task is a stranger to the body around it.
+            let calls = (0..2).map(|who| {
+                let (request, room) = (watched(&locks), room.clone());
+                let call = async move {
+                    let guard = request.acquire().await.unwrap();
+                    drop(room.enter(who, guard.lease()));
+                    guard.release().await.unwrap();
+                };
+                tokio::spawn(call)
+            });
+            let calls = futures_util::future::join_all(calls);
+            soon("the others go on", calls)
+                .await
+                .into_iter()
+                .for_each(Result::unwrap);
         };
-        // Until then nobody gets it: whoever does replaces or follows the thief's token.
-        thief.await;
-        scene
-            .goes_on(&[LostReason::Taken, LostReason::Missing], holder_ends)
-            .await;
-    }
+        watched(&locks).continue_when_lost().run(body).await.unwrap();
+        assert_eq!(room.counts(2), [1, 1]);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lock_runtime::{LockManager, LockRequest, LostReason};
 use lock_tests::{Fixture, each_backend, eventually};
 
-use crate::support::{LATE, LONG, SOON, ask, drift, hold, job, manager, ms, soon, until_they_wait, within};
+use crate::support::{LATE, LONG, SOON, ask, ask_all, drift, hold, job, manager, ms, soon, until_they_wait, within};
 
 /// What a waiter asks for, and the ttl in it.
 type Wish = (fn(LockRequest) -> LockRequest, Duration);
@@ -35,8 +35,7 @@ async fn one_after_the_other(
     look: impl Fn(usize, &lock_runtime::LockGuard, Instant),
 ) {
     let guard = hold(fixture.another_manager()).await;
-    let waiting: Vec<_> = WISHES.iter().map(|(wish, _)| ask(wish(job(locks)))).collect();
-    until_they_wait(fixture, 1).await;
+    let waiting = ask_all(fixture, WISHES.iter().map(|(wish, _)| wish(job(locks)))).await;
     let mut ended = Instant::now();
     guard.release().await.unwrap();
     for (number, call) in waiting.into_iter().enumerate() {
@@ -75,10 +74,8 @@ async fn a_waiters_lease_has_its_own_ttl_soon_after_it_began() {
             let locks = manager(&fixture, hand_over).await;
             let guard = hold(fixture.another_manager()).await;
             let ttl = Duration::from_secs(60);
-            let waiting: Vec<_> = [60, 60, 20, 60]
-                .map(|ttl| ask(job(&locks).ttl(Duration::from_secs(ttl))))
-                .into();
-            until_they_wait(&fixture, 1).await;
+            let requests = [60, 60, 20, 60].map(|ttl| job(&locks).ttl(Duration::from_secs(ttl)));
+            let waiting = ask_all(&fixture, requests).await;
             guard.release().await.unwrap();
             for (number, call) in waiting.into_iter().enumerate() {
                 let guard = soon("the next is served", call).await.unwrap();
@@ -173,9 +170,9 @@ async fn a_lease_that_is_never_renewed_ends_after_its_ttl_also_behind_others() {
         let guard = hold(fixture.another_manager()).await;
         let ttl = ms(1500);
         let before = ask(job(&locks).ttl(ttl));
+        until_they_wait(&fixture, 1).await;
         let never = ask(job(&locks).ttl(ttl).never_renew());
         let behind = ask(job(&locks).ttl(ttl));
-        until_they_wait(&fixture, 1).await;
         guard.release().await.unwrap();
         soon("the one before", before).await.unwrap().release().await.unwrap();
         let never = soon("the one", never).await.unwrap();
@@ -195,12 +192,10 @@ async fn max_hold_counts_from_the_hold_of_its_own() {
         let locks = manager(&fixture, true).await;
         let guard = hold(fixture.another_manager()).await;
         let max_hold = ms(1200);
-        let before: Vec<_> = (0..3)
-            .map(|_| ask(job(&locks).ttl(ms(1000)).max_hold(max_hold)))
-            .collect();
+        let before = (0..3).map(|_| job(&locks).ttl(ms(1000)).max_hold(max_hold));
+        let before = ask_all(&fixture, before).await;
         let limited = ask(job(&locks).ttl(ms(1000)).max_hold(max_hold));
         let behind = ask(job(&locks).ttl(ms(1000)));
-        until_they_wait(&fixture, 1).await;
         guard.release().await.unwrap();
         let mut ended = Instant::now();
         for call in before {
@@ -226,8 +221,8 @@ async fn no_max_hold_is_taken_over_from_the_hold_before() {
         let locks = manager(&fixture, true).await;
         let guard = hold(fixture.another_manager()).await;
         let limited = ask(job(&locks).ttl(ms(1000)).max_hold(ms(1000)));
-        let free = ask(job(&locks).ttl(ms(1000)));
         until_they_wait(&fixture, 1).await;
+        let free = ask(job(&locks).ttl(ms(1000)));
         guard.release().await.unwrap();
         soon("the limited one", limited).await.unwrap().release().await.unwrap();
         let free = soon("the free one", free).await.unwrap();
@@ -250,18 +245,15 @@ async fn hold_at_least_keeps_the_lock_from_those_who_wait_in_the_same_process_to
             let locks = manager(&fixture, hand_over).await;
             let guard = hold(fixture.another_manager()).await;
             let before = ask(job(&locks));
+            until_they_wait(&fixture, 1).await;
             let keeps = ask(job(&locks).hold_at_least(least));
             let same = ask(job(&locks));
-            until_they_wait(&fixture, 1).await;
             guard.release().await.unwrap();
             let before = soon("the one before", before).await.unwrap();
             let ended = Instant::now();
             before.release().await.unwrap();
             let keeps = soon("the one that keeps it", keeps).await.unwrap();
-            // The one of this process stands in line already, so the other's comes after it.
-            until_they_wait(&fixture, 1).await;
             let other = ask(job(fixture.manager()));
-            until_they_wait(&fixture, 2).await;
             keeps.release().await.unwrap();
             let next = futures_util::future::select(same, other);
             let (next, rest) = within(least + SOON, "the next", next).await.factor_first();
@@ -283,8 +275,8 @@ async fn nobody_else_keeps_the_lock_because_one_before_did() {
         let locks = manager(&fixture, true).await;
         let guard = hold(fixture.another_manager()).await;
         let keeps = ask(job(&locks).hold_at_least(ms(200)));
-        let mut waiting: Vec<_> = (0..5).map(|_| ask(job(&locks))).collect();
         until_they_wait(&fixture, 1).await;
+        let mut waiting: Vec<_> = (0..5).map(|_| ask(job(&locks))).collect();
         guard.release().await.unwrap();
         soon("the one that keeps it", keeps)
             .await

@@ -3,7 +3,7 @@
 use lock_runtime::LockManager;
 use lock_tests::{Fixture, each_backend};
 
-use crate::support::{LATE, Room, ask, hold, job, manager, served, soon, until_they_wait, within};
+use crate::support::{LATE, Room, ask, ask_all, hold, job, manager, served, soon, until_they_wait, within};
 
 const WAITERS: usize = 20;
 
@@ -46,6 +46,23 @@ async fn the_order_is_kept_when_several_threads_run_the_waiters() {
         for hand_over in [true, false] {
             let locks = manager(&fixture, hand_over).await;
             kept(&fixture, &locks, &locks).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_order_of_those_who_come_while_one_waits_is_kept() {
+    each_backend(async |fixture: Fixture| {
+        for hand_over in [true, false] {
+            let locks = manager(&fixture, hand_over).await;
+            let guard = hold(fixture.another_manager()).await;
+            let waiting = ask_all(&fixture, (0..WAITERS).map(|_| job(&locks))).await;
+            let room = Room::default();
+            let served = tokio::spawn(async move { served(waiting.into(), &room).await });
+            guard.release().await.unwrap();
+            let order = within(LATE, "all are served", served).await.unwrap();
+            assert_eq!(order, (0..WAITERS).collect::<Vec<_>>());
         }
     })
     .await;

@@ -68,9 +68,8 @@ async fn the_body_that_has_the_lock_gets_its_time_and_nobody_after_it_gets_the_l
         };
         let first = job(&locks).run(body);
         let rest = async {
-            // The first asks first: it is polled first.
-            let waiting: Vec<_> = (0..MANY).map(|_| ask(job(&locks))).collect();
             until_they_wait(&fixture, 1).await;
+            let waiting: Vec<_> = (0..MANY).map(|_| ask(job(&locks))).collect();
             guard.release().await.unwrap();
             soon("the first is in", inside.notified()).await;
             let mut ends = Box::pin(locks.shutdown(LONG));

@@ -1,5 +1,6 @@
 //! What the modules share: times, waiters whose order is known, and a room that only one may be in.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -97,6 +98,19 @@ pub(crate) async fn until_they_wait(fixture: &Fixture, processes: usize) {
     if let Some(server) = fixture.server() {
         until_in_line(server, processes).await;
     }
+}
+
+/// Calls of one process that came one after the other. The first stands in line when the second comes: a process opens
+/// its connections with its first call, and that may be overtaken.
+pub(crate) async fn ask_all(fixture: &Fixture, requests: impl IntoIterator<Item = LockRequest>) -> VecDeque<Waiting> {
+    let mut waiting = VecDeque::new();
+    for request in requests {
+        waiting.push_back(ask(request));
+        if waiting.len() == 1 {
+            until_they_wait(fixture, 1).await;
+        }
+    }
+    waiting
 }
 
 /// A manager on the same locks that hands leases on, or does not.

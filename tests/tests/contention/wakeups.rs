@@ -170,6 +170,23 @@ async fn the_expiry_of_a_dead_holders_lease_wakes_the_next_soon() {
 }
 
 #[tokio::test]
+async fn the_expiry_of_a_dead_holders_lease_wakes_who_has_waited_since_before_it_was_got() {
+    let server = RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    let guard = hold(&LockManager::connect(&server.url()).await.unwrap()).await;
+    let mut holder = Neighbour::start(&server.url(), true).await;
+    holder.tell("keep job 1500 seldom");
+    until_in_line(&server, 1).await;
+    let waiting = ask(job(&locks));
+    until_in_line(&server, 2).await;
+    guard.release().await.unwrap();
+    holder.got().await;
+    holder.kill();
+    let left = server.ttl("lock:job").unwrap();
+    drop(within(left + SOON, "the expiry wakes", waiting).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_lease_that_is_never_renewed_wakes_the_next_when_it_expires_and_not_before() {
     each_backend(async |fixture: Fixture| {
         let ttl = ms(1200);
