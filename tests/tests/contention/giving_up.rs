@@ -6,8 +6,8 @@ use lock_runtime::LockRequest;
 use lock_tests::{Fixture, each_backend};
 
 use crate::support::{
-    LATE, LONG, SOON, ask, helper_keys, hold, job, manager, ms, soon, until_in_line, until_only, until_they_wait,
-    within,
+    LATE, LONG, Room, SOON, all_served, ask, helper_keys, hold, job, manager, ms, soon, until_in_line, until_only,
+    until_they_wait, within,
 };
 
 /// How late a conflict may come.
@@ -172,14 +172,13 @@ async fn those_who_wait_longer_are_served_after_those_before_them_gave_up() {
             call.await.unwrap();
         }
         guard.release().await.unwrap();
-        for call in patient {
-            within(SOON, "a patient one is served", call)
-                .await
-                .unwrap()
-                .release()
-                .await
-                .unwrap();
-        }
+        let served = within(
+            SOON,
+            "the patient ones are served",
+            all_served(patient, &Room::default()),
+        )
+        .await;
+        assert_eq!(served, [0, 1, 2]);
     })
     .await;
 }

@@ -7,7 +7,7 @@ use lock_tests::{Fixture, RedisServer, each_backend};
 
 use crate::neighbour::Neighbour;
 use crate::support::{
-    DEAD_CLAIM, Room, SOON, ask, helper_keys, hold, job, manager, ms, served, until_in_line, until_only,
+    DEAD_CLAIM, Room, SOON, all_served, ask, helper_keys, hold, job, manager, ms, until_in_line, until_only,
     until_they_wait, usual, within,
 };
 
@@ -29,7 +29,12 @@ async fn killed_at_the_front(often: &str, behind: fn(&LockManager) -> LockReques
     front.kill();
     let released = Instant::now();
     guard.release().await.unwrap();
-    let order = within(DEAD_CLAIM + SOON, "the others go on", served(waiting, &Room::default())).await;
+    let order = within(
+        DEAD_CLAIM + SOON,
+        "the others go on",
+        all_served(waiting, &Room::default()),
+    )
+    .await;
     println!("a dead waiter at the front cost {:?}", released.elapsed());
     assert_eq!(order, [0, 1, 2, 3, 4]);
     assert!(!front.has_got());
@@ -70,7 +75,7 @@ async fn several_killed_in_the_line_cost_little_each() {
     let released = Instant::now();
     guard.release().await.unwrap();
     let bound = DEAD_CLAIM * DEAD + SOON;
-    within(bound, "the others go on", served(waiting, &Room::default())).await;
+    within(bound, "the others go on", all_served(waiting, &Room::default())).await;
     println!("{DEAD} dead waiters cost {:?}", released.elapsed());
 }
 
@@ -90,7 +95,7 @@ async fn a_process_killed_while_it_holds_costs_its_ttl() {
         .expect("a dead process leaves its lock to the ttl");
     assert!(left <= ttl);
     let room = Room::default();
-    let order = within(left + SOON, "the others go on", served(waiting, &room)).await;
+    let order = within(left + SOON, "the others go on", all_served(waiting, &room)).await;
     assert_eq!(order, [0, 1, 2, 3, 4]);
     assert!(room.fence() > fence);
 }
@@ -108,7 +113,7 @@ async fn a_process_killed_in_the_moment_when_it_is_given_the_lock_costs_the_othe
     guard.release().await.unwrap();
     front.kill();
     let bound = Duration::from_secs(1) + DEAD_CLAIM + SOON;
-    let order = within(bound, "the others go on", served(waiting, &Room::default())).await;
+    let order = within(bound, "the others go on", all_served(waiting, &Room::default())).await;
     assert_eq!(order, [0, 1, 2]);
 }
 
@@ -124,7 +129,7 @@ async fn when_the_caller_that_came_first_gives_up_the_others_go_on() {
             drop(waiting.remove(0));
             guard.release().await.unwrap();
             let room = Room::default();
-            let order = within(SOON, "the others go on", served(waiting, &room)).await;
+            let order = within(SOON, "the others go on", all_served(waiting, &room)).await;
             assert_eq!(order, [0, 1, 2, 3]);
         }
     })
@@ -160,7 +165,7 @@ async fn when_the_task_of_the_caller_that_came_first_is_aborted_the_others_go_on
                 };
                 futures_util::future::join(release, abort).await;
                 let room = Room::default();
-                let order = within(SOON + DEAD_CLAIM, "the others go on", served(waiting, &room)).await;
+                let order = within(SOON + DEAD_CLAIM, "the others go on", all_served(waiting, &room)).await;
                 assert_eq!(order, [0, 1, 2, 3]);
             }
         }
@@ -193,7 +198,12 @@ async fn when_the_runtime_of_the_caller_that_came_first_ends_the_others_go_on() 
         end.send(()).unwrap();
         tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
         guard.release().await.unwrap();
-        let order = within(SOON + DEAD_CLAIM, "the others go on", served(waiting, &Room::default())).await;
+        let order = within(
+            SOON + DEAD_CLAIM,
+            "the others go on",
+            all_served(waiting, &Room::default()),
+        )
+        .await;
         assert_eq!(order, [0, 1, 2, 3]);
     })
     .await;
@@ -210,7 +220,7 @@ async fn a_caller_that_is_not_polled_any_more_lets_the_others_go_on_when_it_is_d
         until_they_wait(&fixture, 1).await;
         guard.release().await.unwrap();
         let room = Room::default();
-        let others = tokio::spawn(async move { served(waiting, &room).await });
+        let others = tokio::spawn(async move { all_served(waiting, &room).await });
         tokio::time::sleep(ms(100)).await;
         drop(first);
         let order = within(SOON + DEAD_CLAIM, "the others go on", others).await.unwrap();

@@ -6,8 +6,8 @@ use lock_runtime::{LockError, current};
 use lock_tests::{Fixture, each_backend};
 
 use crate::support::{
-    LATE, LONG, Room, SOON, Waiting, ask, helper_keys, hold, job, manager, ms, soon, until_only, until_they_wait,
-    within,
+    LATE, LONG, Room, SOON, Waiting, all_served, ask, helper_keys, hold, job, manager, ms, soon, until_only,
+    until_they_wait, within,
 };
 
 const MANY: usize = 200;
@@ -105,12 +105,7 @@ async fn waiters_of_other_processes_are_served_when_one_shuts_down() {
         all_are_refused(refused).await;
         let released = Instant::now();
         guard.release().await.unwrap();
-        let order = within(
-            SOON,
-            "the others go on",
-            crate::support::served(waiting, &Room::default()),
-        )
-        .await;
+        let order = within(SOON, "the others go on", all_served(waiting, &Room::default())).await;
         println!(
             "on {}: all others were served within {:?}",
             fixture.name(),

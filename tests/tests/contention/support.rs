@@ -222,6 +222,13 @@ pub(crate) async fn served(waiting: Vec<Waiting>, room: &Room) -> Vec<usize> {
     room.visits().split_off(before)
 }
 
+/// As [`served`], where the order is not what it is about: who was served, sorted.
+pub(crate) async fn all_served(waiting: Vec<Waiting>, room: &Room) -> Vec<usize> {
+    let mut who = served(waiting, room).await;
+    who.sort_unstable();
+    who
+}
+
 /// The median of some times.
 pub(crate) fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();

@@ -96,7 +96,7 @@ async fn a_turn_costs_no_more_commands_when_more_wait() {
         futures_util::future::join_all(calls).await;
         let scripts = scripts(&server);
         println!("{scripts} scripts for 400 turns, hand-over: {hand_over}");
-        let most = if hand_over { 400 } else { 400 * 4 };
+        let most = if hand_over { 200 } else { 400 * 4 };
         assert!(
             scripts <= most,
             "{scripts} scripts for 400 turns, hand-over: {hand_over}"

@@ -6,7 +6,7 @@ use lock_runtime::{LockGuard, LockManager};
 use lock_tests::{Fixture, Proxy, RedisServer, each_backend};
 
 use crate::neighbour::Neighbour;
-use crate::support::{LONG, Room, SOON, Waiting, ask, hold, job, ms, served, until_in_line, usual, within};
+use crate::support::{LONG, Room, SOON, Waiting, all_served, ask, hold, job, ms, until_in_line, usual, within};
 
 /// A wait without a wake-up: half a second, the usual re-check, and room for a loaded machine.
 const RECHECK: Duration = Duration::from_secs(3);
@@ -42,7 +42,7 @@ impl Scene {
     async fn goes_on(self, what: &str) {
         let released = Instant::now();
         self.guard.release().await.unwrap();
-        let order = within(RECHECK, what, served(self.waiting, &Room::default())).await;
+        let order = within(RECHECK, what, all_served(self.waiting, &Room::default())).await;
         println!("{what}: {:?} after the release", released.elapsed());
         assert_eq!(order, [0, 1, 2, 3, 4]);
     }
@@ -85,7 +85,7 @@ async fn a_release_while_the_network_stands_still_wakes_when_it_goes_on() {
         waiting,
     } = scene;
     guard.release().await.unwrap();
-    let served = tokio::spawn(async move { served(waiting, &Room::default()).await });
+    let served = tokio::spawn(async move { all_served(waiting, &Room::default()).await });
     tokio::time::sleep(ms(300)).await;
     proxy.thaw();
     let order = within(RECHECK, "the network goes on", served).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_release_while_all_replies_are_swallowed_wakes_within_the_re_check_aft
     lock_tests::eventually("the wake-up is lost", SOON, async || proxy.lost_replies() > lost).await;
     proxy.swallow_replies(false);
     proxy.cut();
-    let order = within(RECHECK, "a wake-up was lost", served(waiting, &Room::default())).await;
+    let order = within(RECHECK, "a wake-up was lost", all_served(waiting, &Room::default())).await;
     assert_eq!(order, [0, 1, 2, 3, 4]);
 }
 
@@ -200,7 +200,7 @@ async fn a_lease_that_is_never_renewed_wakes_the_next_when_it_expires_and_not_be
             .await
             .unwrap();
         let waiting = (0..3).map(|_| ask(job(fixture.manager()))).collect();
-        let order = within(ttl + SOON, "the expiry wakes", served(waiting, &Room::default())).await;
+        let order = within(ttl + SOON, "the expiry wakes", all_served(waiting, &Room::default())).await;
         assert!(before.elapsed() >= ttl - crate::support::drift(ttl));
         assert_eq!(order, [0, 1, 2]);
     })
