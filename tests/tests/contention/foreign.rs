@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lock_runtime::{LockManager, current};
 use lock_tests::{RedisServer, eventually};
 
-use crate::support::{LATE, LONG, Room, SOON, Waiting, all_served, ask, hold, job, soon, until_in_line, within};
+use crate::support::{LATE, LONG, Room, SOON, Waiting, all_served, ask, hold, job, soon, until_in_line, usual, within};
 
 const DELETE: &str =
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
@@ -72,39 +73,30 @@ async fn a_foreign_client_cannot_take_what_we_hold_however_often_it_is_passed_on
     let server = Arc::new(RedisServer::start());
     let locks = connect(&server).await;
     let guard = hold(&locks).await;
-    let waiting: Vec<_> = (0..MANY).map(|_| ask(job(&locks))).collect();
+    let waiting: Vec<_> = (0..MANY).map(|_| ask(usual(&locks))).collect();
     until_in_line(&server, 1).await;
-    let taken = Arc::new(AtomicUsize::new(0));
-    // It tries for as long as anybody looks.
-    let foreign = std::thread::spawn({
-        let (server, taken) = (Arc::clone(&server), Arc::clone(&taken));
-        move || {
-            while Arc::strong_count(&taken) > 1 {
-                let answer = server.cli(&["SET", "lock:job", "foreign", "NX", "PX", "60000"]);
-                taken.fetch_add(usize::from(answer == "OK"), Ordering::SeqCst);
-            }
-        }
-    });
+    let shared: Arc<Shared> = Arc::default();
+    let foreign = shared.foreign_client(&server, "lock:job");
     guard.release().await.unwrap();
-    let room = Room::default();
-    let calls = waiting.into_iter().enumerate().map(|(who, call)| {
-        let (room, taken) = (&room, &taken);
+    let calls = waiting.into_iter().map(|call| {
+        let shared = &shared;
         async move {
             let guard = call.await.unwrap();
-            let visit = room.enter(who, guard.lease());
+            shared.enter("one of ours");
             tokio::time::sleep(Duration::from_millis(2)).await;
-            assert_eq!(taken.load(Ordering::SeqCst), 0, "it barged in before {who}");
-            drop(visit);
-            // The last keeps it: behind it, nobody waits but the foreign client.
-            if room.visits().len() < MANY {
-                guard.release().await.unwrap();
-            } else {
-                std::mem::forget(guard);
-            }
+            guard.lease().ensure_held().unwrap();
+            shared.leave();
+            guard.release().await.unwrap();
         }
     });
+    let begun = Instant::now();
     within(LATE, "all are served", futures_util::future::join_all(calls)).await;
-    drop(taken);
+    let between = shared.foreign.load(Ordering::SeqCst);
+    println!(
+        "{MANY} were served within {:?}; the foreign client came in between {between} times",
+        begun.elapsed()
+    );
+    shared.end.store(true, Ordering::SeqCst);
     tokio::task::spawn_blocking(|| foreign.join().unwrap()).await.unwrap();
 }
 
@@ -125,6 +117,24 @@ impl Shared {
 
     fn leave(&self) {
         *self.inside.lock().unwrap() = None;
+    }
+
+    /// One that takes the lock over and over, until the end.
+    fn foreign_client(self: &Arc<Shared>, server: &Arc<RedisServer>, key: &'static str) -> JoinHandle<()> {
+        let (server, shared) = (Arc::clone(server), Arc::clone(self));
+        std::thread::spawn(move || {
+            while !shared.end.load(Ordering::SeqCst) {
+                let token = format!("foreign {}", shared.foreign.load(Ordering::SeqCst));
+                if server.cli(&["SET", key, &token, "NX", "PX", "600000"]) == "OK" {
+                    shared.enter("a foreign client");
+                    std::thread::sleep(Duration::from_millis(1));
+                    shared.leave();
+                    let deleted = server.cli(&["EVAL", DELETE, "1", key, &token]);
+                    assert_eq!(deleted, "1", "its lock was taken from it");
+                    shared.foreign.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
     }
 }
 
@@ -153,25 +163,7 @@ async fn foreign_clients_and_ours_exclude_each_other_and_both_go_on() {
             })
         })
         .collect();
-    let foreign = std::thread::spawn({
-        let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
-        move || {
-            while !shared.end.load(Ordering::SeqCst) {
-                let token = format!("foreign {}", shared.foreign.load(Ordering::SeqCst));
-                if server.cli(&["SET", "job", &token, "NX", "PX", "600000"]) == "OK" {
-                    shared.enter("a foreign client");
-                    std::thread::sleep(Duration::from_millis(1));
-                    shared.leave();
-                    assert_eq!(
-                        server.cli(&["EVAL", DELETE, "1", "job", &token]),
-                        "1",
-                        "its lock was taken from it"
-                    );
-                    shared.foreign.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        }
-    });
+    let foreign = shared.foreign_client(&server, "job");
     eventually("both go on", LATE, async || {
         shared.ours.load(Ordering::SeqCst) > 100 && shared.foreign.load(Ordering::SeqCst) > 10
     })
