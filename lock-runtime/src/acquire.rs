@@ -10,7 +10,7 @@ use crate::backend::{Applied, Claim, FailureKind};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hold::{Hold, HoldId};
-use crate::line::{self, GRACE};
+use crate::line::{GRACE, Place};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::pauses::Growing;
@@ -40,10 +40,15 @@ pub(crate) async fn acquire(
     }
     let timeline = shared.timeline(&key)?;
     let started = timeline.clock.now();
-    if terms.wait.is_some() && timeline.lines.is_waited_for(&claim.name) {
-        let waiter = Waiter::new(key, terms, Telemetry::here(shared.redact_keys), started);
-        return line::wait(shared, &timeline, claim.name, waiter).await;
-    }
+    // Who may have to wait has a place from the start: the next ones come behind it, also while it tries.
+    let place = terms.wait.map(|_| {
+        let waiter = Waiter::new(key.clone(), terms, Telemetry::here(shared.redact_keys), started);
+        Place::join(shared, &timeline, claim.name.clone(), waiter)
+    });
+    let place = match place {
+        Some(place) if !place.tries() => return place.wait().await,
+        place => place,
+    };
     let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), key, claim, terms, started);
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
     let denied = match call.attempts.request_here().await {
@@ -58,14 +63,14 @@ pub(crate) async fn acquire(
             }
         }
     };
-    let (Denied::Busy(_), Some(wait)) = (&denied, terms.wait) else {
-        return Err(call.error(denied));
-    };
-    if timeline.clock.now() >= started.plus(wait) {
-        return Err(call.error(denied));
+    match (denied, place) {
+        (Denied::Busy(_), Some(place)) if !call.is_over() => {
+            // Nothing is under way any more.
+            drop(call);
+            place.wait().await
+        }
+        (denied, _) => Err(call.error(denied)),
     }
-    let name = call.attempts.claim().name.clone();
-    line::wait(shared, &timeline, name, call.wait()).await
 }
 
 type Decided = (Call, Result<Ownership, Denied>);
@@ -207,9 +212,10 @@ impl Call {
         Ok(ownership)
     }
 
-    /// In line from here on: nothing is under way any more.
-    fn wait(self) -> Waiter {
-        Waiter::new(self.key, self.terms, self.telemetry, self.started)
+    /// Whether its wait is over.
+    fn is_over(&self) -> bool {
+        let over = self.started.plus(self.terms.wait.unwrap_or_default());
+        self.attempts.timeline.clock.now() >= over
     }
 
     fn error(&self, denied: Denied) -> LockError {

@@ -104,8 +104,7 @@ impl LockManagerBuilder {
     /// most 64 times and for a tenth of a second, and only to those who waited already when it was got. Each hold has a
     /// fence of its own; the backend sees one token for all of them. On unless set; not on independent servers (redlock).
     ///
-    /// Turn it off where each hold is to have a token of its own, or where callers in different processes are to be served
-    /// strictly in the order in which they came.
+    /// Turn it off where each hold is to have a token of its own, or where processes are to be served strictly in turns.
     pub fn hand_over(mut self, hand_over: bool) -> Self {
         self.hand_over = hand_over;
         self

@@ -98,9 +98,9 @@ impl Clock {
     /// Waits until `moment` on this clock. Call it on the runtime whose timers should be used.
     ///
     /// Tokio's timers stand still while the machine sleeps, the lease clock does not; so the clock is read again
-    /// at least once a second (hazard: `Instant` on Linux does not count suspend, rust-lang/rust#79462).
+    /// at least every two seconds (hazard: `Instant` on Linux does not count suspend, rust-lang/rust#79462).
     pub(crate) async fn sleep_until(self, moment: Moment) {
-        const LONGEST: Duration = Duration::from_secs(1);
+        const LONGEST: Duration = Duration::from_secs(2);
         if moment == Moment::NEVER {
             return std::future::pending().await;
         }

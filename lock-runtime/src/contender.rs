@@ -26,6 +26,8 @@ use crate::{Key, LockError};
 /// The longest lease that a release gives to the first in line: so long a lock stays taken whose next holder has died
 /// while it waited.
 const FIRST_LEASE: Duration = Duration::from_millis(1_500);
+/// A first lease is renewed after this: a body that ends before needs no renewal.
+const SOON: Duration = Duration::from_millis(50);
 /// How much longer than until its next question a place is kept.
 const STAY: Duration = Duration::from_secs(1);
 
@@ -198,7 +200,7 @@ impl Contending {
                 left: if attempts.is_doubtful() { 0 } else { turn.fences - 1 },
                 until: got.granted.plus(LONGEST),
             };
-            let Some(promised) = lines.take_first(&self.name, &waiter, hand_over) else {
+            let Some(promised) = lines.take_first(&self.name, &waiter, hand_over, got.granted) else {
                 // It has given up in this moment.
                 continue;
             };
@@ -217,7 +219,7 @@ impl Contending {
         let deadline = deadline(got.sent, got.lease);
         let planned = next_renewal(got.sent, &waiter.terms.hold);
         // A first lease is short; it is renewed soon, and then has its whole length.
-        let soon = got.granted.plus(deadline.since(got.granted) / 4);
+        let soon = got.granted.plus((deadline.since(got.granted) / 4).min(SOON));
         Grant {
             id: HoldId::next(),
             key: waiter.key.clone(),

@@ -5,7 +5,7 @@
 //! promised it, and the contender asks for those who come after them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::contender;
 use crate::grant::HandOver;
 use crate::manager::Shared;
 use crate::ownership::Ownership;
-use crate::timeline::{Elapsed, Timeline};
+use crate::timeline::Timeline;
 use crate::waiter::Waiter;
 
 /// How much longer than its wait a caller waits for an answer of the backend; the contract allows 1 s.
@@ -28,8 +28,6 @@ pub(crate) const GRACE: Duration = Duration::from_millis(700);
 pub(crate) struct Lines {
     /// A std mutex, held for a few operations on maps and queues; nothing is woken or dropped under it.
     by_name: Mutex<HashMap<String, Line>>,
-    /// How many wait in all of them: where nobody does, nobody needs the mutex.
-    waiting: AtomicUsize,
     /// No more waiting.
     closed: AtomicBool,
 }
@@ -40,6 +38,8 @@ struct Line {
     chain: u64,
     promised: usize,
     until: Moment,
+    /// The first of them tries by itself.
+    trying: bool,
     /// Who asks the backend: told when there is something new for it.
     contender: Option<Arc<Notify>>,
 }
@@ -59,9 +59,10 @@ impl Lines {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody waits for `name`: then nobody tries before them.
+    /// Whether somebody waits for `name`.
+    #[cfg(test)]
     pub(crate) fn is_waited_for(&self, name: &str) -> bool {
-        self.waiting.load(Ordering::Acquire) > 0 && self.lines().get(name).is_some_and(|line| !line.waiters.is_empty())
+        self.lines().get(name).is_some_and(|line| !line.waiters.is_empty())
     }
 
     /// The first of those whom `chain` is promised to, if it suits; it leaves the line.
@@ -73,7 +74,6 @@ impl Lines {
         line.waiters.front().filter(|waiter| suits(waiter))?;
         line.promised -= 1;
         let waiter = line.waiters.pop_front();
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
         forget_empty(&mut lines, name);
         waiter
     }
@@ -124,19 +124,30 @@ impl Lines {
 
     /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, if that may be as many, and
     /// until then. How many.
-    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver) -> Option<u64> {
+    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver, now: Moment) -> Option<u64> {
         let mut lines = self.lines();
         let line = lines.get_mut(name)?;
         line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
         line.waiters.pop_front();
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
         (line.chain, line.until) = (chain.chain, chain.until);
         line.promised = line
             .waiters
             .len()
             .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
         let promised = u64::try_from(line.promised).unwrap_or(chain.left);
+        // For those whose wait is over nobody asks any more: that somebody has the lock is their answer.
+        let overdue: Vec<_> = line
+            .waiters
+            .iter()
+            .take(line.promised)
+            .filter(|waiter| waiter.is_overdue())
+            .cloned()
+            .collect();
         forget_empty(&mut lines, name);
+        drop(lines);
+        for waiter in overdue {
+            waiter.tell(Err(waiter.conflict(now)));
+        }
         Some(promised)
     }
 
@@ -155,7 +166,6 @@ impl Lines {
                 stays
             });
         }
-        self.waiting.fetch_sub(refused.len(), Ordering::AcqRel);
         forget_empty(&mut lines, name);
         drop(lines);
         for (waiter, error) in refused {
@@ -179,7 +189,6 @@ impl Lines {
         self.closed.store(true, Ordering::Release);
         let lines = std::mem::take(&mut *self.lines());
         for line in lines.into_values() {
-            self.waiting.fetch_sub(line.waiters.len(), Ordering::AcqRel);
             for waiter in line.waiters {
                 waiter.tell(Err(waiter.shut_down()));
             }
@@ -197,13 +206,14 @@ impl Line {
             chain: 0,
             promised: 0,
             until: Moment::from_nanos(0),
+            trying: false,
             contender: None,
         }
     }
 
     /// Whether a contender is to be started: notes it.
     fn contended(&mut self) -> Option<Arc<Notify>> {
-        if self.contender.is_some() || self.waiters.len() <= self.promised {
+        if self.trying || self.contender.is_some() || self.waiters.len() <= self.promised {
             return None;
         }
         let contender = Arc::new(Notify::new());
@@ -228,80 +238,123 @@ fn start(contender: Option<Arc<Notify>>, name: &str, shared: &Arc<Shared>, timel
     }
 }
 
-/// Waits in line for `name`, behind those who are there, for what is left of its wait.
-///
-/// Cancel safe: who gives up leaves the line, and what it was given in the meantime goes on to the next.
-pub(crate) async fn wait(
-    shared: &Arc<Shared>,
-    timeline: &Arc<Timeline>,
-    name: String,
-    waiter: Waiter,
-) -> Result<Ownership, LockError> {
-    let over = waiter.until();
-    let place = Place::join(shared, timeline, name, waiter);
-    if let Ok(outcome) = timeline.within(over, place.waiter.outcome()).await {
-        return outcome;
-    }
-    let waiter = &place.waiter;
-    if shared.closing.is_cancelled() {
-        return Err(waiter.shut_down());
-    }
-    if !place.asks_once_more() {
-        // Somebody here holds the lock, or will be handed it.
-        return Err(waiter.conflict(timeline.clock.now()));
-    }
-    match timeline.within(over.plus(GRACE), waiter.outcome()).await {
-        Ok(outcome) => outcome,
-        Err(Elapsed) => Err(contender::no_answer(&waiter.key)),
-    }
-}
-
-/// A place in line. Dropped, it is given up.
-struct Place<'a> {
+/// A caller's place in line. Dropped, it is given up, and what the caller was given in the meantime goes on to the next.
+pub(crate) struct Place<'a> {
+    shared: &'a Arc<Shared>,
     timeline: &'a Arc<Timeline>,
     name: String,
     waiter: Arc<Waiter>,
+    /// It came first, and tries itself; nobody asks for the others meanwhile.
+    tries: bool,
 }
 
 impl<'a> Place<'a> {
-    fn join(shared: &Arc<Shared>, timeline: &'a Arc<Timeline>, name: String, waiter: Waiter) -> Self {
-        let waiter = Arc::new(waiter);
+    /// Behind those who are there.
+    pub(crate) fn join(shared: &'a Arc<Shared>, timeline: &'a Arc<Timeline>, name: String, waiter: Waiter) -> Self {
+        let mut place = Self {
+            shared,
+            timeline,
+            name,
+            waiter: Arc::new(waiter),
+            tries: false,
+        };
         let mut lines = timeline.lines.lines();
         if timeline.lines.closed.load(Ordering::Acquire) {
             drop(lines);
-            waiter.tell(Err(waiter.shut_down()));
-        } else {
-            let line = lines.entry(name.clone()).or_insert_with(Line::new);
-            line.waiters.push_back(Arc::clone(&waiter));
-            timeline.lines.waiting.fetch_add(1, Ordering::AcqRel);
-            let starts = line.contended();
-            // The first to whom nothing is promised.
-            let is_news = starts.is_none() && line.waiters.len() == line.promised + 1;
-            let contends = line.contender.clone().filter(|_| is_news);
-            drop(lines);
-            start(starts, &name, shared, timeline);
-            if let Some(contender) = contends {
-                contender.notify_one();
+            place.waiter.tell(Err(place.waiter.shut_down()));
+            return place;
+        }
+        let Some(line) = lines.get_mut(&place.name) else {
+            let mut line = Line::new();
+            line.trying = true;
+            line.waiters.push_back(Arc::clone(&place.waiter));
+            lines.insert(place.name.clone(), line);
+            place.tries = true;
+            return place;
+        };
+        line.waiters.push_back(Arc::clone(&place.waiter));
+        let starts = line.contended();
+        // The first to whom nothing is promised.
+        let is_news = starts.is_none() && line.waiters.len() == line.promised + 1;
+        let contends = line.contender.clone().filter(|_| is_news);
+        drop(lines);
+        start(starts, &place.name, shared, timeline);
+        if let Some(contender) = contends {
+            contender.notify_one();
+        }
+        place
+    }
+
+    /// Whether it is to try by itself, because nobody else was there.
+    pub(crate) fn tries(&self) -> bool {
+        self.tries
+    }
+
+    /// Waits for what is left of the caller's time.
+    ///
+    /// Cancel safe, as dropping the place.
+    pub(crate) async fn wait(mut self) -> Result<Ownership, LockError> {
+        if std::mem::take(&mut self.tries) {
+            self.has_tried();
+        }
+        let (waiter, clock) = (&self.waiter, self.timeline.clock);
+        let over = waiter.until();
+        if let Ok(outcome) = self.timeline.within(over, waiter.outcome()).await {
+            return outcome;
+        }
+        if self.shared.closing.is_cancelled() {
+            return Err(waiter.shut_down());
+        }
+        // Otherwise somebody here holds the lock, or will be handed it.
+        if self.asks_once_more() {
+            if let Ok(outcome) = self.timeline.within(over.plus(GRACE), waiter.outcome()).await {
+                return outcome;
+            }
+            if self.is_asked_for() {
+                return Err(contender::no_answer(&waiter.key));
             }
         }
-        Self { timeline, name, waiter }
+        Err(waiter.conflict(clock.now()))
     }
 
     /// The wait is over. Whether somebody asks the backend for us, and so does once more.
     fn asks_once_more(&self) -> bool {
+        let is_asked_for = self.is_asked_for();
+        if is_asked_for {
+            self.waiter.is_over();
+            if let Some(contender) = self
+                .timeline
+                .lines
+                .lines()
+                .get(&self.name)
+                .and_then(|line| line.contender.clone())
+            {
+                contender.notify_one();
+            }
+        }
+        is_asked_for
+    }
+
+    /// Whether an answer of the backend is owed to us: we stand in line, and nothing is promised to us.
+    fn is_asked_for(&self) -> bool {
         let lines = self.timeline.lines.lines();
         let Some(line) = lines.get(&self.name) else {
             return false;
         };
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
-        match (place, &line.contender) {
-            (Some(place), Some(contender)) if place >= line.promised => {
-                self.waiter.is_over();
-                contender.notify_one();
-                true
-            }
-            _ => false,
-        }
+        place.is_some_and(|place| place >= line.promised) && (line.trying || line.contender.is_some())
+    }
+
+    /// Its own try is over: from here on a contender asks for those who are left.
+    fn has_tried(&self) {
+        let mut lines = self.timeline.lines.lines();
+        let Some(line) = lines.get_mut(&self.name) else {
+            return;
+        };
+        line.trying = false;
+        let starts = line.contended();
+        drop(lines);
+        start(starts, &self.name, self.shared, self.timeline);
     }
 }
 
@@ -319,7 +372,6 @@ impl Drop for Place<'_> {
             return;
         };
         line.waiters.remove(place);
-        self.timeline.lines.waiting.fetch_sub(1, Ordering::AcqRel);
         if place < line.promised {
             line.promised -= 1;
         }
@@ -330,6 +382,10 @@ impl Drop for Place<'_> {
             contender.notify_one();
         }
         forget_empty(&mut lines, &self.name);
+        drop(lines);
+        if self.tries {
+            self.has_tried();
+        }
     }
 }
 
