@@ -240,6 +240,9 @@ impl Contending {
     /// Refuses those whose wait is over, or everybody, as this answer says. Whether it was everybody.
     fn refuse(&self, denied: &Denied) -> bool {
         let now = self.timeline.clock.now();
+        if matches!(denied, Denied::Busy(_)) {
+            self.timeline.lines.is_busy(&self.name, now);
+        }
         let is_final = matches!(denied, Denied::Failed(failure) if failure.kind != FailureKind::Transient);
         self.timeline.lines.refuse(&self.name, |waiter| {
             (is_final || waiter.is_overdue()).then(|| refusal(waiter, denied, now))

@@ -77,6 +77,12 @@ async fn with_hand_over_processes_get_the_lock_equally_often() {
 
 /// Calls of these managers, which come one after the other, are served in that order.
 async fn served_as_they_came(fixture: &Fixture, hand_over: bool, arrivals: &[usize]) {
+    let order: Vec<_> = (0..arrivals.len()).collect();
+    served_as(fixture, hand_over, arrivals, &order).await;
+}
+
+/// Calls of these managers, which come one after the other, are served in this order.
+async fn served_as(fixture: &Fixture, hand_over: bool, arrivals: &[usize], expected: &[usize]) {
     let mut managers = Vec::new();
     for _ in 0..=*arrivals.iter().max().unwrap() {
         managers.push(manager(fixture, hand_over).await);
@@ -92,8 +98,7 @@ async fn served_as_they_came(fixture: &Fixture, hand_over: bool, arrivals: &[usi
     guard.release().await.unwrap();
     let order = served(waiting, &Room::default()).await;
     assert_eq!(
-        order,
-        (0..arrivals.len()).collect::<Vec<_>>(),
+        order, expected,
         "they came from the processes {arrivals:?}, hand-over: {hand_over}"
     );
 }
@@ -118,11 +123,14 @@ async fn without_hand_over_waiters_who_came_in_turns_are_served_in_turns() {
 }
 
 #[tokio::test]
-async fn without_hand_over_callers_of_different_processes_are_served_strictly_as_they_came() {
-    each_backend(async |fixture: Fixture| {
-        served_as_they_came(&fixture, false, &[0, 0, 1, 0, 1, 1]).await;
-    })
-    .await;
+async fn in_one_process_callers_of_different_managers_are_served_strictly_as_they_came() {
+    served_as_they_came(&Fixture::memory().await, false, &[0, 0, 1, 0, 1, 1]).await;
+}
+
+#[tokio::test]
+async fn without_hand_over_processes_take_turns_and_each_serves_its_callers_as_they_came() {
+    // One of each process stands in line on the server, whoever came behind it there.
+    served_as(&Fixture::redis().await, false, &[0, 0, 1, 0, 1, 1], &[0, 2, 1, 4, 3, 5]).await;
 }
 
 #[tokio::test]

@@ -62,7 +62,17 @@ local function living(claim)
   end
 end
 
--- Gives the lock to the first one in line that is alive, and tells it. Its value. If that is the claim of this call,
+-- The first one in line is to look: what it goes by is not true any more.
+local function look()
+  local first = redis.pcall('ZRANGE', KEYS[3], 0, 0)[1]
+  local _, _, question, channel = living(first or '')
+  if channel then
+    redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. first)
+  end
+end
+
+-- Gives the lock to the first one in line that is alive, and tells it, and the next one, which waits for the end of this
+-- lease from here on. Its value. If that is the claim of this call,
 -- which needs no word of it, it is only taken out of the line.
 -- The first write takes no memory: after it a server lets the others through even where it is out of memory.
 local function grant()
@@ -82,6 +92,7 @@ local function grant()
       local set = fence and redis.pcall('SET', KEYS[1], claim, 'PX', lease)
       if set and not set.err then
         redis.pcall('PUBLISH', channel, fence .. ' ' .. question .. ' ' .. claim)
+        look()
         return claim
       end
       redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. claim)

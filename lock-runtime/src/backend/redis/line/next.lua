@@ -1,12 +1,7 @@
 -- The end of a release where somebody stands in line.
 if ARGV[2] ~= '0' then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  -- The first one goes by the time that it was told last.
-  local first = redis.pcall('ZRANGE', KEYS[3], 0, 0)[1]
-  local _, _, question, channel = living(first or '')
-  if channel then
-    redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. first)
-  end
+  look()
   redis.pcall('PUBLISH', ARGV[3], '')
   return 1
 end

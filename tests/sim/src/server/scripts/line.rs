@@ -102,14 +102,7 @@ pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
     let (claim, rest, channel) = (call.arg(0), call.arg(1), call.arg(2));
     if rest != b"0" {
         called(call.data.pexpire(&lock, &rest))?;
-        let first = call
-            .key(LINE)
-            .and_then(|line| call.data.zrange(&line).ok()?.into_iter().next());
-        if let Some(first) = first
-            && let Some(place) = living(call, &first)
-        {
-            tell(call, place.channel, b"0", &place.question, &first);
-        }
+        look(call);
         call.published.push((channel, Vec::new()));
         return Ok(());
     }
@@ -156,6 +149,18 @@ fn living(call: &mut Call<'_>, claim: &[u8]) -> Option<Place> {
     })
 }
 
+/// look of lib.lua
+fn look(call: &mut Call<'_>) {
+    let first = call
+        .key(LINE)
+        .and_then(|line| call.data.zrange(&line).ok()?.into_iter().next());
+    if let Some(first) = first
+        && let Some(place) = living(call, &first)
+    {
+        tell(call, place.channel, b"0", &place.question, &first);
+    }
+}
+
 /// grant of lib.lua
 fn grant(call: &mut Call<'_>) -> Option<Vec<u8>> {
     let [lock, counter, line, places] = [0, COUNTER, LINE, PLACES].map(|index| call.key(index).unwrap_or_default());
@@ -174,6 +179,7 @@ fn grant(call: &mut Call<'_>) -> Option<Vec<u8>> {
             && call.data.set(&lock, &claim, Some(&place.lease)).is_ok()
         {
             tell(call, place.channel, fence.as_bytes(), &place.question, &claim);
+            look(call);
             return Some(claim);
         }
         tell(call, place.channel, b"0", &place.question, &claim);

@@ -62,7 +62,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("acquire", "69dfcf9a7dadcb550d9fc7f1cfe96558c41b8440", locks::acquire),
     twin!(
         "turn",
-        "afde11ba6e32f2890d6f67f58a691266c8785c3a",
+        "a4ec2ff5f023ec6a59d0194b50da639b81981550",
         line::turn,
         ["line/lib", "turn"]
     ),
@@ -70,7 +70,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
     twin!(
         "release",
-        "3bae16e2a63595793bb2f1952b12d00a2e56dfb4",
+        "f8f8a81fe87df6c2d7210f0b8588aa6c0eee0176",
         locks::release,
         ["release", "line/lib", "line/next"]
     ),
