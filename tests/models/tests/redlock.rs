@@ -58,6 +58,12 @@ const FENCED_RESTARTING: Redlock = Redlock {
     ..FENCED
 };
 
+/// Three claims and their fences, one after the other or side by side, without time.
+const FENCED_TRIO: Redlock = Redlock {
+    has_fences: true,
+    ..TRIO
+};
+
 fn nothing_goes_wrong(model: Redlock) {
     let start = Instant::now();
     let checker = model.clone().checker().spawn_bfs().join();
@@ -116,6 +122,11 @@ fn fences_of_two_rivals_with_every_rule_in_place() {
 #[test]
 fn fences_of_two_rivals_and_a_member_that_loses_its_counter_with_every_rule_in_place() {
     nothing_goes_wrong(FENCED_RESTARTING);
+}
+
+#[test]
+fn fences_of_three_claims_with_every_rule_in_place() {
+    nothing_goes_wrong(FENCED_TRIO);
 }
 
 #[test]

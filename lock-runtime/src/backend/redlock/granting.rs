@@ -44,7 +44,7 @@ impl RedlockBackend {
         let refused = match verdict {
             Verdict::Granted(grants) => {
                 self.learn(&grants);
-                // Later, the votes may be older than another holder's fence (see the module's documentation).
+                // Later than that, it is looked at again whether a majority still has the lock.
                 if grants.is_counted && began.elapsed() <= vote {
                     return Ok(Acquired::Granted(Fence::from(proposal)));
                 }

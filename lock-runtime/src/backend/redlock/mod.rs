@@ -24,9 +24,10 @@
 //! - B two questions, by the majority that was heard: the common server has said how far its counter was, which was not
 //!   below A's fence, or it counted. B's fence is above both.
 //!
-//! It rests on leases: B's lock must not vanish from the common server while B is still being granted, for other reasons
-//! than its ttl. That takes a tenth of the ttl at most, or the votes are not relied on and B asks again. A server that
-//! loses its data in that time does not vote for A before the longest ttl is over (`redis/standing`).
+//! It rests on leases: while B is still being granted, its lock must not vanish from the common server for other reasons
+//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl at most; after that B asks the
+//! second question, which finds whether a majority still has its lock. A server that restarts without its data in that
+//! time does not vote for A before the longest ttl is over (`redis/standing`).
 //!
 //! A server that forgot its counter learns it from the others before it votes again. Where too few can be asked, or the
 //! counter was flushed, the server's own time takes its place: no proposal counts that is ahead of it, so it is above all

@@ -24,7 +24,7 @@ pub enum Move {
     /// The backend's `acquire`: a majority has granted. Of three votes, that of the second number may not have been
     /// heard yet, or never is. Where the majority counts for the proposal, it is the hold's fence.
     Majority(usize, Option<usize>),
-    /// The same, but this took so long that the votes are not relied on (`granting::one_question`).
+    /// The same, but this took so long that the second question looks whether a majority still has the lock.
     LateMajority(usize),
     /// The script `raise` on one member.
     Raise(usize, usize),
