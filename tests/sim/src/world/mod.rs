@@ -187,6 +187,9 @@ impl World {
                 if done.script == "release" {
                     observer.released(index, lock, &done.first, done.reply == Reply::Int(1), done.at);
                 }
+                if done.script == "turn" {
+                    observer.waits(&done.first, done.at);
+                }
                 for (claim, fence) in done.grants() {
                     observer.voted(index, lock, claim, fence, done.at);
                 }
