@@ -44,6 +44,8 @@ pub(crate) struct Got {
     pub(crate) sent: Moment,
     /// The length of the lease.
     pub(crate) lease: Duration,
+    /// It was told, and began some time after `sent`: not its whole length is left.
+    pub(crate) was_told: bool,
     /// When its answer was there.
     pub(crate) granted: Moment,
 }
@@ -146,6 +148,7 @@ impl Attempts {
             fence,
             sent: self.answered,
             lease,
+            was_told: true,
             granted: self.timeline.clock.now(),
         }
     }
@@ -194,6 +197,7 @@ impl Attempts {
             fence,
             sent,
             lease: self.ttl,
+            was_told: false,
             granted,
         })
     }

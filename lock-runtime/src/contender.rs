@@ -13,7 +13,7 @@ use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
 use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
-use crate::hand_over::{FEWEST, LONGEST, MOST};
+use crate::hand_over::{LONGEST, MOST};
 use crate::hold::{HoldId, unique};
 use crate::line::Wanted;
 use crate::manager::Shared;
@@ -42,7 +42,7 @@ pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: 
     loop {
         match contending.wanted() {
             // Each turn has a claim of its own: the last one's may be held by now.
-            Wanted::Waiter(waiter, _) => match contending.turn(&waiter).await {
+            Wanted::Waiter(waiter) => match contending.turn(&waiter).await {
                 Turned::Given | Turned::Unwanted => {}
                 Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
             },
@@ -100,7 +100,7 @@ impl Contending {
         let mut ttl = waiter.terms.ttl;
         let mut question = 0;
         loop {
-            let Wanted::Waiter(_, waiting) = self.wanted() else {
+            let Wanted::Waiter(_) = self.wanted() else {
                 return Turned::Unwanted;
             };
             let check = checks.next();
@@ -110,7 +110,7 @@ impl Contending {
                 ttl,
                 first_lease: ttl.min(FIRST_LEASE),
                 stay: check + STAY,
-                fences: self.fences(waiting),
+                fences: self.fences(),
             };
             let denied = match attempts.request_in_turn(turn, ANSWER).await {
                 Ok(got) => match self.give(&mut attempts, got, turn) {
@@ -167,9 +167,9 @@ impl Contending {
         }
     }
 
-    fn fences(&self, waiting: u64) -> u64 {
+    fn fences(&self) -> u64 {
         if self.shared.hand_over && self.shared.backend.reserves_fences() {
-            waiting.clamp(FEWEST, MOST)
+            MOST
         } else {
             1
         }
@@ -190,8 +190,7 @@ impl Contending {
             };
             let terms = &waiter.terms;
             // A longer lease is not given either: a renewal would shorten it, and its holder learn of that later.
-            let is_whole = got.lease == terms.ttl;
-            if turn.ttl != terms.ttl || (terms.hold.renew_every.is_none() && !is_whole) {
+            if turn.ttl != terms.ttl || (terms.hold.renew_every.is_none() && got.was_told) {
                 return Err(terms.ttl);
             }
             let grant = self.grant(attempts, &waiter, got);
@@ -226,11 +225,7 @@ impl Contending {
             claim: attempts.claim().clone(),
             fence: got.fence,
             deadline,
-            next_renewal: if got.lease == waiter.terms.ttl {
-                planned
-            } else {
-                planned.min(soon)
-            },
+            next_renewal: if got.was_told { planned.min(soon) } else { planned },
             granted: got.granted,
             doubtful: false,
             hand_over: HandOver::NONE,

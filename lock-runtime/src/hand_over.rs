@@ -13,10 +13,10 @@ use crate::hold::{Hold, HoldId};
 use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
-/// How many fences are reserved at most with a grant: as many holds come from it at most.
+/// How many fences are reserved with a grant, however many wait when it is asked for: more may have come when it is there.
+/// As many holds come from it at most. Fences are microseconds of the server's clock, of which a grant over the network
+/// takes more than that, so that the counter does not run ahead of it for long.
 pub(crate) const MOST: u64 = 64;
-/// How many are reserved where fewer wait: more may have come when it is granted.
-pub(crate) const FEWEST: u64 = 8;
 /// How long after its grant a lease is handed on.
 pub(crate) const LONGEST: Duration = Duration::from_millis(100);
 /// What must be left of a lease that is handed on.

@@ -48,8 +48,8 @@ struct Line {
 
 /// Whom a contender asks for.
 pub(crate) enum Wanted {
-    /// For this one, and how many wait from there on.
-    Waiter(Arc<Waiter>, u64),
+    /// For this one.
+    Waiter(Arc<Waiter>),
     /// For nobody yet: all who wait are promised the lease of this chain, until then.
     Promised(u64, Moment),
     /// For nobody any more: it ends.
@@ -102,8 +102,7 @@ impl Lines {
             return Wanted::Nobody;
         };
         if let Some(waiter) = line.waiters.get(line.promised) {
-            let count = line.waiters.len() - line.promised;
-            return Wanted::Waiter(Arc::clone(waiter), u64::try_from(count).unwrap_or(u64::MAX));
+            return Wanted::Waiter(Arc::clone(waiter));
         }
         if line.promised > 0 {
             return Wanted::Promised(line.chain, line.until);

@@ -23,6 +23,8 @@ struct Listening {
     span: Span,
     /// Keys are shown as hashes.
     redact: bool,
+    /// Somebody wants to hear of each renewal. Asked once: a hundred thousand leases are renewed all the time.
+    traces: bool,
 }
 
 impl Telemetry {
@@ -35,6 +37,7 @@ impl Telemetry {
             dispatch: dispatcher::get_default(Dispatch::clone),
             span: Span::current(),
             redact,
+            traces: enabled!(Level::TRACE),
         })))
     }
 
@@ -62,6 +65,7 @@ impl Telemetry {
             dispatch: listening.dispatch.clone(),
             span,
             redact,
+            traces: listening.traces,
         })))
     }
 
@@ -91,7 +95,7 @@ impl Telemetry {
 
     pub(crate) fn renewed(&self, key: &Key, fence: Fence) {
         // For each of a hundred thousand leases: nothing is done for it that nobody wants to hear.
-        if LevelFilter::current() < Level::TRACE {
+        if !self.0.as_ref().is_some_and(|listening| listening.traces) {
             return;
         }
         self.say(|listening| trace!(key = %listening.shown(key), fence = fence.get(), "lease renewed"));
