@@ -17,7 +17,6 @@ use crate::clock::Moment;
 use crate::contender;
 use crate::grant::HandOver;
 use crate::manager::Shared;
-use crate::ownership::Ownership;
 use crate::timeline::Timeline;
 use crate::waiter::Waiter;
 

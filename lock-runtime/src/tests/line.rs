@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::acquire::acquire;
 use crate::backend::{Acquired, Released};
+use crate::ownership::Ownership;
 use crate::scripted::{self, AT_ONCE, Asked, Scripted, ms};
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 use crate::{Fence, Key, LostReason};
