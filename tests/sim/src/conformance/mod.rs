@@ -2,6 +2,7 @@
 
 mod cases;
 mod commands;
+mod fences;
 mod line;
 mod simulated;
 mod transcript;
@@ -57,7 +58,7 @@ enum As {
 pub fn all() -> Vec<Case> {
     let mut all = cases::acquire();
     all.extend(cases::others());
-    all.extend(cases::fences());
+    all.extend(fences::fences());
     all.extend(line::turns());
     all.extend(line::grants());
     all.extend(line::troubles());
