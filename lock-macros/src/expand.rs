@@ -45,7 +45,49 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 
 /// Input: the statements of an async body.
 ///
-/// Output:
+/// Output, for most functions:
+///
+/// ```text
+/// let mut __call = call::<Ret>(&const { Spec::retry() });
+/// Call::manager(&mut __call, &(manager));           // with `manager`
+/// Call::key(&mut __call, key);
+/// let __body = pin!(Some(async move { .. }));
+/// let __output = Call::complete(&mut __call, __body).await;
+/// return __output;
+/// ```
+///
+/// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals and all parameters
+/// go first, then the lock. `complete` empties `__body` before it gives the lock back, for the same order on completion.
+/// The body is passed as `Pin<&mut _>` because a future that is passed by value takes its space twice. One call and one
+/// `await`, because each is paid for by whoever compiles it.
+fn wrap(plan: &Plan, item: &Item) -> TokenStream {
+    if plan.later.is_some() || plan.compensation.is_some() || signature::has_patterns(item) {
+        return wrap_in_steps(plan, item);
+    }
+    let private = Private::of(plan);
+    let spec = spec(&private, &plan.spec);
+    let call = mixed("__call");
+    let body = mixed("__body");
+    let output = mixed("__output");
+    let call_type = call_path(&private, plan);
+    let begin = begin(&private, plan, item);
+    let manager = manager(&private, plan, &call);
+    let key = key(&private, &plan.key);
+    let future = body_future(item);
+    quote_spanned! {mixed_site()=>
+        let mut #call = #begin(&const { #spec });
+        #manager
+        #call_type::key(&mut #call, #key);
+        let #body = ::core::pin::pin!(::core::option::Option::Some(#future));
+        // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
+        let #output = #call_type::complete(&mut #call, #body).await;
+        #[allow(clippy::let_and_return, clippy::needless_return)]
+        return #output;
+    }
+}
+
+/// Output, where something happens between the body's end and the function's: a compensation, parts of a pattern that the
+/// body has not taken, arguments that are stored:
 ///
 /// ```text
 /// let mut __call = Call::new(&const { Spec::retry() }, returns::<Ret>());
@@ -66,11 +108,8 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 /// With `on_conflict = "queue"`, `private::queue::Call` takes the place of `Call`, and the last two statements of the
 /// block are those of [`later::enter`].
 ///
-/// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals
-/// and all parameters go first, then the lock. The block ends the body's life before `Call::end`
-/// gives the lock back, for the same order on completion. The body is passed as `Pin<&mut _>`
-/// because a future that is passed by value takes its space twice.
-fn wrap(plan: &Plan, item: &Item) -> TokenStream {
+/// Here it is the block that ends the body's life before `Call::end` gives the lock back.
+fn wrap_in_steps(plan: &Plan, item: &Item) -> TokenStream {
     let private = Private::of(plan);
     let later = plan.later.as_ref();
     let call_type = call_path(&private, plan);
@@ -95,14 +134,7 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
         });
         quote_spanned!(mixed_site()=> #kept = (#(#clones,)*);)
     });
-    let manager = plan.manager.as_ref().map(|manager| {
-        let here = located(manager);
-        let private = private.at(here);
-        let call_type = call_path(&private, plan);
-        let set = quote_spanned!(here=> #call_type::manager);
-        let manager = quote_spanned!(here=> &(#manager));
-        quote_spanned!(mixed_site()=> #set(&mut #call, #manager);)
-    });
+    let manager = manager(&private, plan, &call);
     let key = key(&private, &plan.key);
     let future = body_future(item);
     let end = match compensation {
@@ -241,6 +273,27 @@ fn end_or_compensate(
                 #output
             }
         }
+    }
+}
+
+fn manager(private: &Private<'_>, plan: &Plan, call: &TokenStream) -> Option<TokenStream> {
+    plan.manager.as_ref().map(|manager| {
+        let here = located(manager);
+        let private = private.at(here);
+        let call_type = call_path(&private, plan);
+        let set = quote_spanned!(here=> #call_type::manager);
+        let manager = quote_spanned!(here=> &(#manager));
+        quote_spanned!(mixed_site()=> #set(&mut #call, #manager);)
+    })
+}
+
+/// What makes the call. One error at the return type, if it cannot carry what the policy has to say.
+fn begin(private: &Private<'_>, plan: &Plan, item: &Item) -> TokenStream {
+    let ty = output::erased(item);
+    let span = item.body.output.as_ref().map_or_else(mixed_site, located);
+    match plan.spec.policy {
+        Policy::Skip => quote_spanned!(span=> #private::call_or_skip::<#ty>),
+        Policy::Fail | Policy::Retry | Policy::Queue => quote_spanned!(span=> #private::call::<#ty>),
     }
 }
 

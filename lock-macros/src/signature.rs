@@ -94,6 +94,13 @@ fn is_inert(attr: &Attribute) -> bool {
     }
 }
 
+/// Whether a parameter is taken apart.
+pub(crate) fn has_patterns(item: &Item) -> bool {
+    item.params
+        .iter()
+        .any(|param| matches!(param.kind, ParamKind::Pattern { .. }))
+}
+
 /// Output: `let __rest = __arg1; let (a, _) = __rest;`
 ///
 /// Moved first: what the pattern leaves unbound must end with the block, and a parameter ends with

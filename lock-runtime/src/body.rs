@@ -1,14 +1,26 @@
 //! Running a body under a hold: polled inside the hold's scope while the lease is valid, and not once more after.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::LostReason;
+use crate::backend::BoxFuture;
 use crate::ownership::Ownership;
 use crate::scope;
 use crate::terms::OnLost;
+
+/// How a body hears of the loss of its lease.
+pub(crate) enum Watch {
+    /// Nothing was polled yet. True: the lease was granted in this very moment, and is valid.
+    New(bool),
+    /// The body has paused, and the hold has its waker.
+    Registered,
+    /// As above, for one that has joined the hold of another. Boxed, because it would be in every future of every
+    /// annotated function, and again in each that calls it.
+    Listens(BoxFuture<'static, ()>),
+}
 
 /// Polls `body` to its end. `Err`: the lease was lost before that, and the body must be dropped.
 ///
@@ -16,38 +28,79 @@ use crate::terms::OnLost;
 ///
 /// Cancel safe as far as the body is: dropping this leaves the hold to its owner.
 pub(crate) async fn under<F: Future>(
-    ownership: &Arc<Ownership>,
+    ownership: &mut Option<Ownership>,
     on_lost: OnLost,
     mut body: Pin<&mut F>,
 ) -> Result<F::Output, LostReason> {
-    let hold = ownership.hold();
-    let mut lost = pin!(hold.lost());
-    // From here on a loss wakes this task, also one that comes between two polls.
-    lost.as_mut().enable();
-    let lost_now = || match on_lost {
-        OnLost::Abort => hold.lost_reason(),
-        OnLost::Continue => None,
+    let mut watch = Watch::New(false);
+    poll_fn(|context| poll(ownership, on_lost, &mut watch, body.as_mut(), context)).await
+}
+
+/// One poll of [`under`]. The body's type is of no matter, so that this is compiled once for each type of output.
+pub(crate) fn poll<T>(
+    ownership: &mut Option<Ownership>,
+    on_lost: OnLost,
+    watch: &mut Watch,
+    body: Pin<&mut dyn Future<Output = T>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<T, LostReason>> {
+    let aborts = on_lost == OnLost::Abort;
+    let is_fresh = matches!(watch, Watch::New(true));
+    if is_fresh {
+        *watch = Watch::New(false);
+    } else if aborts && let Some(reason) = ownership.as_ref().and_then(|part| part.hold().lost_reason()) {
+        return Poll::Ready(Err(reason));
+    }
+    let span = ownership.as_ref().and_then(|part| part.hold().telemetry.span());
+    let poll = || scope::within(ownership, || body.poll(context));
+    let polled = match span {
+        None => poll(),
+        Some(span) => span.in_scope(poll),
     };
-    poll_fn(move |context| {
-        if let Some(reason) = lost_now() {
-            return Poll::Ready(Err(reason));
-        }
-        let polled = hold
-            .telemetry
-            .span()
-            .in_scope(|| scope::within(ownership, || body.as_mut().poll(context)));
+    let Some(part) = ownership.as_ref() else {
+        // There is one whenever a body is polled.
+        return polled.map(Ok);
+    };
+    let hold = part.hold();
+    match polled {
         // Asked again: a body that blocked its thread past the deadline has not finished under the lock.
-        match (polled, lost_now()) {
-            (_, Some(reason)) => Poll::Ready(Err(reason)),
-            (Poll::Ready(output), None) => Poll::Ready(Ok(output)),
-            (Poll::Pending, None) => {
-                if on_lost == OnLost::Abort && lost.as_mut().poll(context).is_ready() {
-                    // Lost since the line above; the next poll finds the reason.
-                    context.waker().wake_by_ref();
-                }
-                Poll::Pending
+        Poll::Ready(output) => {
+            if let Watch::Registered = watch {
+                // A lease may keep the hold for long, and is not to keep the task.
+                drop(hold.body.take());
             }
+            Poll::Ready(match hold.lost_when_finished() {
+                Some(reason) if aborts => Err(reason),
+                Some(_) | None => Ok(output),
+            })
         }
-    })
-    .await
+        Poll::Pending if aborts => {
+            watch.listen(part, context);
+            // A loss that was noticed before it was listened for has woken nobody.
+            hold.loss_noticed()
+                .map_or(Poll::Pending, |reason| Poll::Ready(Err(reason)))
+        }
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+impl Watch {
+    /// From here on a loss wakes the task.
+    fn listen(&mut self, part: &Ownership, context: &mut Context<'_>) {
+        if part.is_first() {
+            part.hold().body.register(context.waker());
+            *self = Self::Registered;
+            return;
+        }
+        if !matches!(self, Self::Listens(_)) {
+            let hold = Arc::clone(part.hold());
+            *self = Self::Listens(Box::pin(async move { hold.lost().await }));
+        }
+        if let Self::Listens(lost) = self
+            && lost.as_mut().poll(context).is_ready()
+        {
+            // The hold says why by now.
+            *self = Self::New(false);
+        }
+    }
 }

@@ -22,6 +22,7 @@ pub struct LockManagerBuilder {
     address: Option<Address>,
     settings: Settings,
     redact_keys: bool,
+    hand_over: bool,
     namespace: String,
     owner: Option<String>,
     default_wait: Duration,
@@ -35,6 +36,7 @@ impl Default for LockManagerBuilder {
             address: None,
             settings: Settings::default(),
             redact_keys: false,
+            hand_over: true,
             namespace: "lock:".to_owned(),
             owner: None,
             default_wait: DEFAULT_WAIT,
@@ -84,6 +86,27 @@ impl LockManagerBuilder {
     /// The certificates for `rediss://`, where the system's do not do.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.settings.tls = Some(tls);
+        self
+    }
+
+    /// Opens a connection on each tokio runtime that calls this manager more than once, besides the one on the manager's
+    /// own thread: acquires and releases then need no change of threads, which costs about as much as the requests
+    /// themselves. On unless set, but off in programs that are built with `panic = "abort"`.
+    ///
+    /// Turn it off for runtimes that were built without `enable_io`: tokio panics in a task of its own when a connection
+    /// is tried there, which is caught, noted by the panic hook, and not tried again.
+    pub fn connection_per_runtime(mut self, per_runtime: bool) -> Self {
+        self.settings.lanes = per_runtime;
+        self
+    }
+
+    /// Hands a lease on to the next who waits for it in this process, without a round trip, before it is given back: at
+    /// most 64 times and for a tenth of a second, and only to those who waited already when it was got. Each hold has a
+    /// fence of its own; the backend sees one token for all of them. On unless set; not on independent servers (redlock).
+    ///
+    /// Turn it off where each hold is to have a token of its own, or where processes are to be served strictly in turns.
+    pub fn hand_over(mut self, hand_over: bool) -> Self {
+        self.hand_over = hand_over;
         self
     }
 
@@ -184,7 +207,6 @@ impl LockManagerBuilder {
             ));
         };
         let backend = url::open(&address, &self.settings)?;
-        #[cfg_attr(not(feature = "queue"), allow(unused_mut, reason = "changed with that feature only"))]
         let mut shared = Shared::new(
             backend,
             self.namespace,
@@ -194,6 +216,7 @@ impl LockManagerBuilder {
             self.redact_keys,
             self.settings.network.is_some(),
         );
+        shared.hand_over = self.hand_over;
         #[cfg(feature = "queue")]
         {
             shared.queue = self.queue;

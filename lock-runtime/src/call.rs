@@ -2,10 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
-use crate::outcome::Returns;
+use crate::backend::BoxFuture;
+use crate::body::Watch;
+use crate::manager::{Acquiring, Begun};
+use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
 use crate::ownership::{Ending, Ownership};
 use crate::release::ReleaseEnd;
 use crate::template::ManagerRef;
@@ -17,10 +19,41 @@ use crate::{Key, LockError, LockManager, LostReason, body};
 pub struct Call<R> {
     spec: &'static Spec,
     returns: Returns<R>,
-    key: Option<Key>,
-    manager: Option<LockManager>,
     /// Ours while the body runs. Its drop releases.
-    ownership: Option<Arc<Ownership>>,
+    ownership: Option<Ownership>,
+    /// What goes on beside the body.
+    aside: Aside<R>,
+}
+
+/// What a call waits for, apart from its body. Both are boxed, because what they keep would be in every future of every
+/// annotated function, and again in each that calls it.
+enum Aside<R> {
+    /// For nothing yet: it has not begun.
+    Begin {
+        key: Option<Key>,
+        /// Instead of the installed one.
+        manager: Option<LockManager>,
+    },
+    /// For the lock.
+    Acquiring(Acquiring),
+    /// For a loss of the lease.
+    Watch(Watch),
+    /// For the release; then this is the output.
+    Releasing(BoxFuture<'static, ()>, Box<R>),
+    /// For nothing any more.
+    Over,
+}
+
+/// A call of a function that returns `R`, under the policies `"fail"` and `"retry"`.
+#[must_use]
+pub const fn call<R: Lockable>(spec: &'static Spec) -> Call<R> {
+    Call::new(spec, returns())
+}
+
+/// The same under the policy `"skip"`.
+#[must_use]
+pub const fn call_or_skip<R: Skippable>(spec: &'static Spec) -> Call<R> {
+    Call::new(spec, returns_or_skips())
 }
 
 /// How the body of a call ended.
@@ -45,44 +78,121 @@ impl<R> Call<R> {
         Self {
             spec,
             returns,
-            key: None,
-            manager: None,
             ownership: None,
+            aside: Aside::Begin {
+                key: None,
+                manager: None,
+            },
         }
     }
 
     /// The lock to take.
-    pub fn key(&mut self, key: Key) {
-        self.key = Some(key);
+    pub fn key(&mut self, wanted: Key) {
+        if let Aside::Begin { key, .. } = &mut self.aside {
+            *key = Some(wanted);
+        }
     }
 
     /// The manager to ask instead of the installed one.
-    pub fn manager<M: ManagerRef + ?Sized>(&mut self, manager: &M) {
-        self.manager = Some(manager.manager().clone());
+    pub fn manager<M: ManagerRef + ?Sized>(&mut self, asked: &M) {
+        if let Aside::Begin { manager, .. } = &mut self.aside {
+            *manager = Some(asked.manager().clone());
+        }
     }
 
     /// Acquires the lock and polls `body` under it.
-    pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        // Boxed, both of them: what they keep would be in every future of every annotated function, and again in each
-        // that calls it.
-        if let Err(error) = Box::pin(self.hold()).await {
-            return Ended::Refused(self.refuse(error));
+    ///
+    /// Not an `async fn`: what is compiled for each body is one call.
+    pub fn run<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut F>) -> impl Future<Output = Ended<R>> {
+        Run { call: self, body }
+    }
+
+    /// The whole of a call: acquires the lock, polls `body` under it, drops the body with the function's parameters, and
+    /// releases the lock; a lost lease is an error.
+    pub fn complete<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut Option<F>>) -> Complete<'a, R, F> {
+        Complete { call: self, body }
+    }
+
+    /// The body is dropped by now. The output, or `None`: the release is waited for.
+    fn release_after(&mut self, ended: Ended<R>) -> Option<R> {
+        let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
+        let confirmed = awaited(ending, &ended);
+        let output = match ended {
+            Ended::Finished(output) | Ended::Refused(output) => output,
+            Ended::Lost { key, reason } => (self.returns.refused)(LockError::Lost { key, reason }),
+        };
+        let Some(ending) = confirmed else {
+            self.aside = Aside::Over;
+            return Some(output);
+        };
+        self.aside = Aside::Releasing(Box::pin(confirm(ending)), Box::new(output));
+        None
+    }
+
+    fn poll_release(&mut self, context: &mut Context<'_>) -> Poll<R> {
+        if let Aside::Releasing(releasing, _) = &mut self.aside {
+            ready!(releasing.as_mut().poll(context));
         }
-        Box::pin(self.run_held(body)).await
+        match std::mem::replace(&mut self.aside, Aside::Over) {
+            Aside::Releasing(_, output) => Poll::Ready(*output),
+            // Polled after it was ready, which `.await` never does.
+            Aside::Begin { .. } | Aside::Acquiring(_) | Aside::Watch(_) | Aside::Over => Poll::Pending,
+        }
+    }
+
+    fn poll_run(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        if !matches!(self.aside, Aside::Watch(_)) {
+            match self.poll_hold(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Ended::Refused(self.refuse(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_held(body, context)
     }
 
     /// Acquires the lock. From here on this call's drop releases it.
+    #[cfg(feature = "queue")]
     pub(crate) async fn hold(&mut self) -> Result<(), LockError> {
-        let Some(key) = self.key.take() else {
-            return Err(no_key());
+        poll_fn(|context| self.poll_hold(context)).await
+    }
+
+    fn poll_hold(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LockError>> {
+        let begun = match &mut self.aside {
+            Aside::Acquiring(acquiring) => Begun::Over(ready!(acquiring.as_mut().poll(context))),
+            Aside::Begin { .. } | Aside::Watch(_) | Aside::Releasing(..) | Aside::Over => self.begin(),
         };
-        let Some(manager) = self.manager.take().or_else(LockManager::installed) else {
-            return Err(LockError::NoManager { key: Some(key) });
+        match begun {
+            Begun::Over(outcome) => {
+                // What was acquired may have been waited for until the lease had run out.
+                let at_once = matches!(self.aside, Aside::Begin { .. });
+                self.aside = Aside::Watch(Watch::New(false));
+                let ownership = self.ownership.insert(outcome?);
+                if at_once || ownership.hold().shared.backend.is_local() {
+                    // Granted, or joined, in this very poll.
+                    self.aside = Aside::Watch(Watch::New(true));
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(self.still_held())
+            }
+            Begun::Later(acquiring) => {
+                self.aside = Aside::Acquiring(acquiring);
+                self.poll_hold(context)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Begun {
+        let Aside::Begin { key, manager } = &mut self.aside else {
+            return Begun::Over(Err(no_key()));
         };
-        self.ownership = Some(manager.acquire(key, self.spec).await?);
-        // The last moment before the body: between the grant and here the lease may have run out, or the hold that
-        // is joined may have been lost.
-        self.still_held()
+        let Some(key) = key.take() else {
+            return Begun::Over(Err(no_key()));
+        };
+        match manager.take().or_else(LockManager::installed) {
+            Some(manager) => manager.begin(key, self.spec),
+            None => Begun::Over(Err(LockError::NoManager { key: Some(key) })),
+        }
     }
 
     /// An error when what was acquired is not held any more.
@@ -102,21 +212,35 @@ impl<R> Call<R> {
     /// The lock that is to be taken.
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
-        self.key.as_ref()
+        match &self.aside {
+            Aside::Begin { key, .. } => key.as_ref(),
+            _ => None,
+        }
     }
 
-    /// Polls `body` under the lock that [`hold`](Self::hold) acquired. To be boxed, as in [`run`](Self::run).
-    pub(crate) async fn run_held<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        let Some(ownership) = &self.ownership else {
-            return Ended::Refused(self.refuse(no_key()));
+    /// Polls `body` under the lock that [`hold`](Self::hold) acquired.
+    #[cfg(feature = "queue")]
+    pub(crate) fn run_held<'a, F: Future<Output = R>>(
+        &'a mut self,
+        mut body: Pin<&'a mut F>,
+    ) -> impl Future<Output = Ended<R>> {
+        poll_fn(move |context| self.poll_held(body.as_mut(), context))
+    }
+
+    fn poll_held(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        let (Some(_), Aside::Watch(watch)) = (&self.ownership, &mut self.aside) else {
+            return Poll::Ready(Ended::Refused(self.refuse(no_key())));
         };
-        match body::under(ownership, self.spec.on_lost, body).await {
-            Ok(output) => Ended::Finished(output),
-            Err(reason) => Ended::Lost {
+        let on_lost = self.spec.on_lost;
+        let polled = ready!(body::poll(&mut self.ownership, on_lost, watch, body, context));
+        Poll::Ready(match (polled, &self.ownership) {
+            (Ok(output), _) => Ended::Finished(output),
+            (Err(reason), Some(ownership)) => Ended::Lost {
                 key: ownership.hold().key.clone(),
                 reason,
             },
-        }
+            (Err(_), None) => Ended::Refused(self.refuse(no_key())),
+        })
     }
 
     /// Releases the lock and gives the function's output; a lost lease is an error.
@@ -138,21 +262,8 @@ impl<R> Call<R> {
 
     /// Not an `async fn`: that would keep the output twice, at every level of nesting.
     fn release<T>(&mut self, ended: Ended<R>, output: impl FnOnce(Ended<R>) -> T) -> impl Future<Output = T> {
-        let ending = self.ownership.take().and_then(Ownership::end);
-        let mut released = match (ending, &ended) {
-            // The backend may hang, and that may be why the lease expired: nobody waits for it then.
-            (
-                _,
-                Ended::Lost {
-                    reason: LostReason::Expired,
-                    ..
-                },
-            )
-            // Nobody waits for what never ran, either.
-            | (_, Ended::Refused(_))
-            | (None, _) => None,
-            (Some(ending), _) => Some(Box::pin(confirm(ending))),
-        };
+        let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
+        let mut released = awaited(ending, &ended).map(|ending| Box::pin(confirm(ending)));
         let mut rest = Some((ended, output));
         poll_fn(move |context| {
             if let Some(released) = &mut released {
@@ -174,6 +285,62 @@ impl<R> Call<R> {
     }
 }
 
+/// A whole call. It has a name, and its code does little, because both are for each annotated function to compile.
+pub struct Complete<'a, R, F> {
+    call: &'a mut Call<R>,
+    body: Pin<&'a mut Option<F>>,
+}
+
+impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
+    type Output = R;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        let Complete { call, body } = self.get_mut();
+        if let Some(running) = body.as_mut().as_pin_mut() {
+            let ended = ready!(call.poll_run(running, context));
+            body.set(None);
+            if let Some(output) = call.release_after(ended) {
+                return Poll::Ready(output);
+            }
+        }
+        call.poll_release(context)
+    }
+}
+
+/// The release, if the call waits for its answer.
+fn awaited<R>(ending: Option<Ending>, ended: &Ended<R>) -> Option<Ending> {
+    match (ending, ended) {
+        // The backend may hang, and that may be why the lease expired: nobody waits for it then.
+        (
+            _,
+            Ended::Lost {
+                reason: LostReason::Expired,
+                ..
+            },
+        )
+        // Nobody waits for what never ran, either.
+        | (_, Ended::Refused(_))
+        // Nor for what is over.
+        | (Some(Ending::Over(_)) | None, _) => None,
+        (ending, _) => ending,
+    }
+}
+
+/// A call until its body has ended.
+struct Run<'a, R, F> {
+    call: &'a mut Call<R>,
+    body: Pin<&'a mut F>,
+}
+
+impl<R, F: Future<Output = R>> Future for Run<'_, R, F> {
+    type Output = Ended<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+        let Run { call, body } = &mut *self;
+        call.poll_run(body.as_mut(), context)
+    }
+}
+
 /// Never seen: the expansion gives a key before anything else.
 fn no_key() -> LockError {
     LockError::InvalidKey {
@@ -191,22 +358,16 @@ async fn confirm(ending: Ending) {
 }
 
 /// The body of [`LockRequest::run`](crate::LockRequest::run) under a hold that was acquired for it.
-pub(crate) async fn run<F: Future>(
-    ownership: Arc<Ownership>,
-    on_lost: OnLost,
-    body: F,
-) -> Result<F::Output, LockError> {
+pub(crate) async fn run<F: Future>(ownership: Ownership, on_lost: OnLost, body: F) -> Result<F::Output, LockError> {
     let key = ownership.hold().key.clone();
     // The body is dropped before the lock is released: on the way out, and by the order of declaration also when
     // this future is dropped.
+    let mut ownership = Some(ownership);
     let ended = {
         let body = std::pin::pin!(body);
-        match ownership.hold().lost_reason() {
-            None => body::under(&ownership, on_lost, body).await,
-            Some(reason) => Err(reason),
-        }
+        body::under(&mut ownership, on_lost, body).await
     };
-    let ending = Ownership::end(ownership);
+    let ending = ownership.and_then(|mut ownership| ownership.end());
     if let (Some(ending), false) = (ending, matches!(ended, Err(LostReason::Expired))) {
         confirm(ending).await;
     }

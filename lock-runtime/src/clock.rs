@@ -1,9 +1,8 @@
 //! The lease clock. It goes on while the machine sleeps.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use tokio::runtime::Handle;
 
 /// A point on the lease clock, in nanoseconds since an origin of this process's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +22,11 @@ impl Moment {
 
     pub(crate) fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
+    }
+
+    /// As [`since`](Self::since), in nanoseconds.
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// How long after `earlier` this is; zero when it is not after it.
@@ -46,9 +50,6 @@ impl Clock {
     /// Tokio does not tell whether its clock is paused. A running clock lies between two readings of the real
     /// one, a paused one stands still before them (or was advanced behind them).
     pub(crate) fn here() -> Self {
-        if Handle::try_current().is_err() {
-            return Self::Real;
-        }
         let before = Instant::now();
         let tokio = tokio::time::Instant::now().into_std();
         let after = Instant::now();
@@ -57,6 +58,26 @@ impl Clock {
         } else {
             Self::Paused
         }
+    }
+
+    /// The clock that the caller lives by, and the time on it; in two readings where [`here`](Self::here) and
+    /// [`now`](Self::now) take four.
+    pub(crate) fn here_and_now() -> (Self, Moment) {
+        let before = real_now();
+        let tokio = Parallel::moment(tokio::time::Instant::now().into_std());
+        let after = tokio.nanos_since(before);
+        if after > 0 && after < PARALLEL.apart {
+            return (Self::Real, before);
+        }
+        let clock = Self::here();
+        if clock == Self::Paused {
+            return (clock, clock.now());
+        }
+        if tokio < before {
+            // The machine was suspended since the last time.
+            Parallel::adjust();
+        }
+        (clock, before)
     }
 
     pub(crate) fn now(self) -> Moment {
@@ -77,9 +98,9 @@ impl Clock {
     /// Waits until `moment` on this clock. Call it on the runtime whose timers should be used.
     ///
     /// Tokio's timers stand still while the machine sleeps, the lease clock does not; so the clock is read again
-    /// at least once a second (hazard: `Instant` on Linux does not count suspend, rust-lang/rust#79462).
+    /// at least every two seconds (hazard: `Instant` on Linux does not count suspend, rust-lang/rust#79462).
     pub(crate) async fn sleep_until(self, moment: Moment) {
-        const LONGEST: Duration = Duration::from_secs(1);
+        const LONGEST: Duration = Duration::from_secs(2);
         if moment == Moment::NEVER {
             return std::future::pending().await;
         }
@@ -99,6 +120,53 @@ impl Clock {
 
 /// One instant on both scales, so that moments of both clocks can be compared.
 static ORIGIN: LazyLock<(Instant, Moment)> = LazyLock::new(|| (Instant::now(), real_now()));
+
+/// The distance between the lease clock and the one of [`Instant`]. It only changes when the machine is suspended.
+struct Parallel {
+    origin: Instant,
+    /// The lease clock at the origin.
+    moment: AtomicU64,
+    /// Two readings, one after the other, are not further apart in nanoseconds, unless the thread was interrupted.
+    apart: u64,
+}
+
+static PARALLEL: LazyLock<Parallel> = LazyLock::new(|| {
+    let origin = Instant::now();
+    let (moment, width) = Parallel::measured(origin);
+    Parallel {
+        moment: AtomicU64::new(moment),
+        origin,
+        apart: (width * 2).max(128),
+    }
+});
+
+impl Parallel {
+    fn moment(instant: Instant) -> Moment {
+        let origin = PARALLEL.moment.load(Ordering::Relaxed);
+        Moment(origin.saturating_add(nanos(instant.saturating_duration_since(PARALLEL.origin))))
+    }
+
+    fn adjust() {
+        let (moment, _) = Self::measured(PARALLEL.origin);
+        PARALLEL.moment.store(moment, Ordering::Relaxed);
+    }
+
+    /// Each reading of one clock between two of the other is a lower and an upper bound. In the middle between the best
+    /// ones it is right within a few nanoseconds, much less than the time that one reading takes. And how far they are
+    /// apart.
+    fn measured(origin: Instant) -> (u64, u64) {
+        let bounds = (0..16).map(|_| {
+            let lower = real_now();
+            let between = nanos(origin.elapsed());
+            let upper = real_now();
+            (lower.0.saturating_sub(between), upper.0.saturating_sub(between))
+        });
+        let (lower, upper) = bounds.fold((0, u64::MAX), |best, (lower, upper)| {
+            (best.0.max(lower), best.1.min(upper))
+        });
+        (lower.midpoint(upper), upper.saturating_sub(lower))
+    }
+}
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -141,5 +209,23 @@ mod tests {
     #[test]
     fn outside_a_runtime_the_clock_is_real() {
         assert_eq!(Clock::here(), Clock::Real);
+        assert_eq!(Clock::here_and_now().0, Clock::Real);
+    }
+
+    #[test]
+    fn a_clock_that_is_paused_just_now_is_noticed() {
+        for _ in 0..500 {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let (clock, now) = Clock::here_and_now();
+                assert_eq!(clock, Clock::Real);
+                assert!(Clock::Real.now().since(now) < Duration::from_secs(10));
+                tokio::time::pause();
+                assert_eq!(Clock::here_and_now().0, Clock::Paused);
+            });
+        }
     }
 }

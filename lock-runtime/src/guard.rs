@@ -1,7 +1,6 @@
 //! A hold that the caller ends by hand.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::ownership::Ownership;
 use crate::release::{ReleaseEnd, unavailable};
@@ -14,28 +13,24 @@ use crate::{Fence, Lease, LockError};
 /// ever; `max_hold` is against that.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard {
-    ownership: Arc<Ownership>,
-    lease: Lease,
+    ownership: Ownership,
 }
 
 impl LockGuard {
-    pub(crate) fn new(ownership: Arc<Ownership>) -> Self {
-        Self {
-            lease: Lease::of(ownership.hold()),
-            ownership,
-        }
+    pub(crate) fn new(ownership: Ownership) -> Self {
+        Self { ownership }
     }
 
     /// The view on the hold that bodies get from [`current()`](crate::current).
     #[must_use]
     pub fn lease(&self) -> &Lease {
-        &self.lease
+        self.ownership.lease()
     }
 
     /// The fence of this hold.
     #[must_use]
     pub fn fence(&self) -> Fence {
-        self.lease.fence()
+        self.lease().fence()
     }
 
     /// Gives the lock back and tells how that went.
@@ -51,13 +46,14 @@ impl LockGuard {
     /// # Cancel safety
     ///
     /// Once polled, the release goes on without the caller.
-    pub async fn release(self) -> Result<(), LockError> {
-        let hold = Arc::clone(self.ownership.hold());
+    pub async fn release(mut self) -> Result<(), LockError> {
+        let ending = self.ownership.end();
+        let hold = self.ownership.hold();
         let lost = |reason| LockError::Lost {
             key: hold.key.clone(),
             reason,
         };
-        let Some(ending) = self.ownership.end() else {
+        let Some(ending) = ending else {
             return hold.lost_reason().map_or(Ok(()), |reason| Err(lost(reason)));
         };
         match ending.wait().await {
@@ -70,6 +66,6 @@ impl LockGuard {
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LockGuard").field(&self.lease).finish()
+        f.debug_tuple("LockGuard").field(self.lease()).finish()
     }
 }

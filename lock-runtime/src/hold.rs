@@ -1,17 +1,22 @@
 //! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
 use crate::clock::Moment;
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
+use crate::hand_over;
 use crate::manager::Shared;
+use crate::present::Counted;
+use crate::schedule::Place;
+pub(crate) use crate::state::State;
 use crate::telemetry::Telemetry;
-use crate::terms::Terms;
+use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
 use crate::{Fence, Key, LostReason};
 
@@ -19,13 +24,29 @@ use crate::{Fence, Key, LostReason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HoldId(u64);
 
+/// A number that nothing else in this process has.
+pub(crate) fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl HoldId {
+    pub(crate) fn next() -> Self {
+        Self(unique())
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
     pub(crate) key: Key,
     pub(crate) claim: Claim,
     pub(crate) fence: Fence,
-    pub(crate) terms: Terms,
+    pub(crate) terms: HoldTerms,
     pub(crate) shared: Arc<Shared>,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) telemetry: Telemetry,
@@ -33,41 +54,30 @@ pub(crate) struct Hold {
     pub(crate) granted: Moment,
     /// An acquire of this claim may still arrive, even after the release.
     pub(crate) doubtful: bool,
+    /// To whom it may be handed over at its end.
+    pub(crate) hand_over: HandOver,
     /// The lease is valid before this moment, in nanoseconds. Moved by confirmed renewals only.
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
+    /// How many parts in it there are.
+    pub(crate) owners: AtomicU32,
     /// A renewal was sent and its answer is not there yet.
     renewing: AtomicBool,
+    /// When its body has finished, in nanoseconds; 0: it has not.
+    finished: AtomicU64,
     /// A [`State`].
     state: AtomicU8,
-    /// Told when the lease is lost.
+    /// Told when the lease is lost: everybody who waits for that, but for the next.
     lost: Notify,
+    /// The task of the first owner's body.
+    pub(crate) body: AtomicWaker,
     /// The release has begun. Apart from `state`, because a lost hold ends too.
     ended: AtomicBool,
-    /// What a shutdown waits for. A std mutex, held to take one out.
-    presence: Mutex<Presence>,
-}
-
-/// A hold as a shutdown sees it.
-struct Presence {
-    /// Until it is lost or ends: the time that bodies are given.
-    held: Option<TaskTrackerToken>,
-    /// Until its release was begun: a lost body is still to be dropped.
-    running: Option<TaskTrackerToken>,
-}
-
-/// What an acquire got.
-pub(crate) struct Grant {
-    pub(crate) key: Key,
-    pub(crate) claim: Claim,
-    pub(crate) fence: Fence,
-    /// The lock clock before the request was sent that succeeded.
-    pub(crate) sent: Moment,
-    /// And after its answer.
-    pub(crate) granted: Moment,
-    /// An earlier request of this claim was not answered: it may still arrive.
-    pub(crate) doubtful: bool,
+    /// As what a shutdown still waits for it: a [`Counted`].
+    counted: AtomicU8,
+    /// Where the schedule has it.
+    pub(crate) place: Place,
 }
 
 /// What a hold is scheduled for.
@@ -77,57 +87,59 @@ pub(crate) enum Due {
     Renewal,
 }
 
-/// How far the lease is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Held,
-    Lost(LostReason),
-    /// Released by its holder while it was valid.
-    Ended,
-}
+/// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
+/// off so much more rarely.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(20);
 
 impl Hold {
+    /// A hold that was counted as [`Present`](crate::present::Present) already.
     pub(crate) fn new(
         grant: Grant,
-        terms: Terms,
+        terms: HoldTerms,
         shared: Arc<Shared>,
         timeline: Arc<Timeline>,
         telemetry: Telemetry,
     ) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        let presence = Mutex::new(Presence {
-            held: Some(shared.held.token()),
-            running: Some(shared.running.token()),
-        });
         Self {
-            id: HoldId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            id: grant.id,
             key: grant.key,
             claim: grant.claim,
             fence: grant.fence,
-            deadline: AtomicU64::new(deadline(grant.sent, terms.ttl).as_nanos()),
-            next_renewal: AtomicU64::new(next_renewal(grant.sent, &terms).as_nanos()),
+            deadline: AtomicU64::new(grant.deadline.as_nanos()),
+            next_renewal: AtomicU64::new(grant.next_renewal.as_nanos()),
             granted: grant.granted,
             doubtful: grant.doubtful,
+            hand_over: grant.hand_over,
             terms,
             shared,
             timeline,
             telemetry,
+            owners: AtomicU32::new(1),
             renewing: AtomicBool::new(false),
+            finished: AtomicU64::new(0),
             state: AtomicU8::new(State::Held.encode()),
             lost: Notify::new(),
+            body: AtomicWaker::new(),
             ended: AtomicBool::new(false),
-            presence,
+            counted: AtomicU8::new(Counted::BOTH.bits()),
+            place: Place::default(),
         }
     }
 
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
+        match State::decode(self.state.load(Ordering::Acquire)) {
+            State::Held => self.state_at(self.timeline.clock.now()),
+            state => state,
+        }
+    }
+
+    /// What [`state`](Self::state) is if it is `now`.
+    fn state_at(&self, now: Moment) -> State {
         let state = State::decode(self.state.load(Ordering::Acquire));
         if state != State::Held {
-            return state;
-        }
-        let now = self.timeline.clock.now();
-        if now >= self.max_end() && self.max_end() <= self.deadline() {
+            state
+        } else if now >= self.max_end() && self.max_end() <= self.deadline() {
             self.lose(LostReason::MaxHold)
         } else if now >= self.deadline() {
             self.lose(LostReason::Expired)
@@ -139,6 +151,27 @@ impl Hold {
     /// Why the lease is lost, if it is.
     pub(crate) fn lost_reason(&self) -> Option<LostReason> {
         match self.state() {
+            State::Lost(reason) => Some(reason),
+            State::Held | State::Ended => None,
+        }
+    }
+
+    /// As [`lost_reason`](Self::lost_reason), when a body has just finished. If it was the outermost one, the hold ends in
+    /// the state that this finds, be it that the body's parameters take their time to go.
+    pub(crate) fn lost_when_finished(&self) -> Option<LostReason> {
+        let now = self.timeline.clock.now();
+        if self.owners.load(Ordering::Acquire) == 1 {
+            self.finished.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        match self.state_at(now) {
+            State::Lost(reason) => Some(reason),
+            State::Held | State::Ended => None,
+        }
+    }
+
+    /// As [`lost_reason`](Self::lost_reason), as far as it was noticed: who is woken by a loss needs no look at the clock.
+    pub(crate) fn loss_noticed(&self) -> Option<LostReason> {
+        match State::decode(self.state.load(Ordering::Acquire)) {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         }
@@ -171,8 +204,11 @@ impl Hold {
             .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => {
-                self.presence().held = None;
+                self.count_as(Counted::RUNNING);
                 self.lost.notify_waiters();
+                // Whatever its body does now: nobody waits for this lease any more.
+                hand_over::break_off(self);
+                self.body.wake();
                 // Last: it runs a subscriber's code, which may take its time.
                 self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
                 lost
@@ -186,23 +222,32 @@ impl Hold {
         if self.ended.swap(true, Ordering::AcqRel) {
             return false;
         }
+        let now = match self.finished.load(Ordering::Relaxed) {
+            0 => self.timeline.clock.now(),
+            finished => Moment::from_nanos(finished),
+        };
         let (held, ended) = (State::Held.encode(), State::Ended.encode());
         // A lease whose time is over is lost, also if this is the first to notice.
-        if self.state() == State::Held {
+        if self.state_at(now) == State::Held {
             // It fails if the lease was lost in this moment; then that stays.
             let _ = self
                 .state
                 .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
         }
         self.timeline.forget(self);
-        self.presence().held = None;
         true
     }
 
     /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
     /// between the two would end the lock thread under it.
     pub(crate) fn release_begun(&self) {
-        self.presence().running = None;
+        self.count_as(Counted::NOWHERE);
+    }
+
+    /// Leaves the numbers of holds in which it is not counted any more.
+    fn count_as(&self, counted: Counted) {
+        let before = self.counted.fetch_and(counted.bits(), Ordering::AcqRel);
+        self.shared.present.leave(Counted::from_bits(before & !counted.bits()));
     }
 
     /// When the schedule should look at this hold.
@@ -218,10 +263,15 @@ impl Hold {
         renewal.min(self.deadline()).min(self.max_end())
     }
 
-    /// What is due at `now`. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
+    /// What is due at `now`; a renewal also if it will be soon. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
     pub(crate) fn due(&self, now: Moment) -> Due {
         let planned = Moment::from_nanos(self.next_renewal.load(Ordering::Acquire));
-        if self.state() != State::Held || now < planned || self.renewing.swap(true, Ordering::AcqRel) {
+        let early = self
+            .terms
+            .renew_every
+            .map_or(Duration::ZERO, |period| (period / 10).min(TOGETHER));
+        let comes = now.plus(early) < planned;
+        if self.state() != State::Held || comes || self.renewing.swap(true, Ordering::AcqRel) {
             return Due::Nothing;
         }
         // Whoever wants one sooner from here on wants another one.
@@ -300,11 +350,12 @@ impl Hold {
         self.ended.load(Ordering::Acquire)
     }
 
-    fn presence(&self) -> MutexGuard<'_, Presence> {
-        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The next renewal that is planned; `NEVER` while one is under way.
+    pub(crate) fn planned(&self) -> Moment {
+        Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
     }
 
-    fn deadline(&self) -> Moment {
+    pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
 
@@ -313,49 +364,11 @@ impl Hold {
     }
 }
 
-impl State {
-    const REASONS: [LostReason; 5] = [
-        LostReason::Expired,
-        LostReason::Taken,
-        LostReason::Missing,
-        LostReason::MaxHold,
-        LostReason::Shutdown,
-    ];
-
-    fn encode(self) -> u8 {
-        match self {
-            Self::Held => 0,
-            Self::Ended => 1,
-            Self::Lost(LostReason::Expired) => 2,
-            Self::Lost(LostReason::Taken) => 3,
-            Self::Lost(LostReason::Missing) => 4,
-            Self::Lost(LostReason::MaxHold) => 5,
-            Self::Lost(LostReason::Shutdown) => 6,
-        }
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Where nobody has released it; never otherwise.
+        self.shared.present.leave(Counted::from_bits(*self.counted.get_mut()));
     }
-
-    fn decode(code: u8) -> Self {
-        match code {
-            0 => Self::Held,
-            1 => Self::Ended,
-            lost => Self::Lost(Self::REASONS[usize::from(lost - 2).min(4)]),
-        }
-    }
-}
-
-/// A lease that was asked for at `sent` is believed until its ttl, less the drift between two clocks: a hundredth of
-/// the ttl for their rates and 2 ms for their grain (Redis documentation, "Distributed locks"; so do the Redlock
-/// libraries).
-pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
-    let drift = ttl / 100 + Duration::from_millis(2);
-    sent.plus(ttl.saturating_sub(drift))
-}
-
-/// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
-fn next_renewal(sent: Moment, terms: &Terms) -> Moment {
-    terms.renew_every.map_or(Moment::NEVER, |period| {
-        sent.plus(period.mul_f64(fastrand::f64().mul_add(-0.1, 1.0)))
-    })
 }
 
 #[cfg(test)]
@@ -365,14 +378,6 @@ mod life;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_state_survives_its_code() {
-        let lost = State::REASONS.map(State::Lost);
-        for state in [State::Held, State::Ended].into_iter().chain(lost) {
-            assert_eq!(State::decode(state.encode()), state);
-        }
-    }
 
     #[test]
     fn the_deadline_keeps_a_hundredth_and_two_milliseconds_from_the_ttl() {

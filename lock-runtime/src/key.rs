@@ -132,6 +132,14 @@ struct Encoder<'a>(&'a mut String);
 
 impl Write for Encoder<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
+        // Numbers and words are most of all values.
+        if part
+            .bytes()
+            .all(|byte| byte.is_ascii() && !must_be_encoded(char::from(byte)))
+        {
+            self.0.push_str(part);
+            return Ok(());
+        }
         for character in part.chars() {
             if must_be_encoded(character) {
                 let mut bytes = [0; 4];

@@ -14,8 +14,16 @@ use crate::{Fence, Key, LockError, LostReason};
 pub struct Lease(Arc<Hold>);
 
 impl Lease {
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        Self(hold)
+    }
+
     pub(crate) fn of(hold: &Arc<Hold>) -> Self {
         Self(Arc::clone(hold))
+    }
+
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
+        &self.0
     }
 
     /// The lock's key, without the namespace.

@@ -73,19 +73,25 @@
 )]
 
 mod acquire;
+mod attempts;
 mod backend;
 mod body;
 mod builder;
 mod call;
 mod clock;
+mod contender;
 mod error;
 mod fence;
 pub mod gate;
+mod grant;
 mod guard;
+mod hand_over;
 mod hold;
 mod holder;
 mod key;
 mod lease;
+mod line;
+mod local;
 mod manager;
 #[cfg_attr(
     not(feature = "simulation"),
@@ -95,6 +101,7 @@ mod network;
 mod outcome;
 mod ownership;
 mod pauses;
+mod present;
 #[cfg(feature = "queue")]
 mod queue;
 mod release;
@@ -106,13 +113,16 @@ mod scope;
 #[path = "tests/scripted.rs"]
 mod scripted;
 mod shutdown;
+mod state;
 mod telemetry;
 mod template;
 mod terms;
 mod thread;
 mod timeline;
+mod timetable;
 mod tls;
 mod url;
+mod waiter;
 
 pub use builder::LockManagerBuilder;
 pub use error::{LockError, LostReason};
@@ -144,7 +154,7 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Ended};
+    pub use crate::call::{Call, Complete, Ended, call, call_or_skip};
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;

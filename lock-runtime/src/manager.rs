@@ -11,10 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acquire;
+use crate::attempts;
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, Failure, Stored};
+use crate::backend::{Backend, BoxFuture, Failure, Stored};
 use crate::clock::Clock;
+use crate::local;
 use crate::ownership::Ownership;
+use crate::present::Present;
 use crate::release::unavailable;
 use crate::scope;
 use crate::shutdown;
@@ -30,7 +33,7 @@ pub(crate) const RESERVED: &str = "distributed-lock:";
 /// Gives locks: the entry to everything here.
 ///
 /// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share their connections (one for
-/// commands, one for wake-ups while somebody waits) and one thread, which renews and releases; they end with the last
+/// commands, one for wake-ups while somebody waits, one on each runtime that calls) and one thread, which renews and releases; they end with the last
 /// clone, guard, lease and running call.
 #[derive(Clone)]
 pub struct LockManager(pub(crate) Arc<Shared>);
@@ -41,11 +44,13 @@ pub(crate) struct Shared {
     /// Stands before every key.
     pub(crate) namespace: String,
     /// Stands behind every token, for operators.
-    pub(crate) owner: String,
+    pub(crate) owner: Arc<str>,
     pub(crate) default_ttl: Duration,
     pub(crate) default_wait: Duration,
     /// Spans and events have a hash for the key.
     pub(crate) redact_keys: bool,
+    /// Leases are handed on inside the process.
+    pub(crate) hand_over: bool,
     #[cfg(feature = "queue")]
     pub(crate) queue: crate::queue::Settings,
     /// Found with the first call that is stored, or the first look at them.
@@ -57,10 +62,10 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// Cancelled when the shutdown's time is nearly over: what clears up does so once more, and ends.
     pub(crate) last_call: CancellationToken,
-    /// Has a token for each attempt at a hold, and for each hold until it is lost or ends.
+    /// Has a token for each attempt at a hold that is under way.
     pub(crate) held: TaskTracker,
-    /// Has a token for each hold until it ends: a lost body may still run.
-    pub(crate) running: TaskTracker,
+    /// Counts the holds.
+    pub(crate) present: Present,
     /// Has the releases that go on in the background.
     pub(crate) releases: TaskTracker,
     /// Started with the first hold that needs it.
@@ -69,6 +74,17 @@ pub(crate) struct Shared {
     /// await.
     paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
 }
+
+/// What becomes of a wish for a lock.
+pub(crate) enum Begun {
+    /// At once.
+    Over(Result<Ownership, LockError>),
+    /// In a while: somebody else has it, or a server is asked.
+    Later(Acquiring),
+}
+
+/// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
+pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
@@ -187,23 +203,44 @@ impl LockManager {
         shutdown::shutdown(&self.0, grace).await;
     }
 
-    /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for.
-    pub(crate) async fn acquire(&self, key: Key, spec: &Spec) -> Result<Arc<Ownership>, LockError> {
+    /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for. To be called
+    /// in the first poll of whoever asks.
+    pub(crate) fn begin(self, key: Key, spec: &Spec) -> Begun {
         let shared = &self.0;
-        let name = shared.name(&key)?;
-        let terms = Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?;
+        let checked = shared
+            .name(&key)
+            .and_then(|name| Ok((name, Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?)));
+        let (name, terms) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Begun::Over(Err(error)),
+        };
         match scope::surrounding(shared, &name) {
             Some(ownership) if spec.reentrant => {
-                return match ownership.hold().lost_reason() {
+                return Begun::Over(match ownership.hold().lost_reason() {
                     None => Ok(ownership),
                     Some(reason) => Err(LockError::Lost { key, reason }),
-                };
+                });
             }
-            Some(_) => return Err(LockError::Reentered { key }),
+            Some(_) => return Begun::Over(Err(LockError::Reentered { key })),
             None => {}
         }
-        let claim = acquire::claim(shared, name);
-        acquire::acquire(shared, key, claim, terms).await
+        if let Some(store) = shared.backend.store() {
+            let store = Arc::clone(store);
+            return local::begin(self.0, &store, key, name, terms);
+        }
+        let claim = attempts::claim(shared, name);
+        let shared = self.0;
+        Begun::Later(Box::pin(
+            async move { acquire::acquire(&shared, key, claim, terms).await },
+        ))
+    }
+
+    /// As [`begin`](Self::begin), to its end.
+    pub(crate) async fn acquire(self, key: Key, spec: &Spec) -> Result<Ownership, LockError> {
+        match self.begin(key, spec) {
+            Begun::Over(outcome) => outcome,
+            Begun::Later(acquiring) => acquiring.await,
+        }
     }
 
     async fn ask<T, F>(&self, key: Key, question: impl FnOnce(Arc<dyn Backend>, String) -> F) -> Result<T, LockError>
@@ -239,6 +276,7 @@ impl Shared {
     ) -> Self {
         Self {
             redact_keys,
+            hand_over: true,
             #[cfg(feature = "queue")]
             queue: crate::queue::Settings::default(),
             #[cfg(feature = "queue")]
@@ -246,13 +284,13 @@ impl Shared {
             simulated,
             backend,
             namespace,
-            owner,
+            owner: owner.into(),
             default_ttl,
             default_wait,
             closing: CancellationToken::new(),
             last_call: CancellationToken::new(),
             held: TaskTracker::new(),
-            running: TaskTracker::new(),
+            present: Present::default(),
             releases: TaskTracker::new(),
             real: OnceLock::new(),
             paused: Mutex::default(),
@@ -262,7 +300,9 @@ impl Shared {
     /// The full name of a key, checked.
     fn name(&self, key: &Key) -> Result<String, LockError> {
         key.check()?;
-        let name = format!("{}{}", self.namespace, key);
+        let mut name = String::with_capacity(self.namespace.len() + key.as_str().len());
+        name.push_str(&self.namespace);
+        name.push_str(key.as_str());
         if name.starts_with(RESERVED) {
             return Err(LockError::InvalidKey {
                 key: key.shortened(),
@@ -276,7 +316,17 @@ impl Shared {
 
     /// The timeline that the caller's holds live by.
     pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        if (self.simulated || (self.backend.is_local() && Clock::here() == Clock::Paused))
+        let clock = if self.backend.is_local() {
+            Clock::here()
+        } else {
+            Clock::Real
+        };
+        self.timeline_by(clock, key)
+    }
+
+    /// As [`timeline`](Self::timeline), for a caller that lives by `clock`.
+    pub(crate) fn timeline_by(&self, clock: Clock, key: &Key) -> Result<Arc<Timeline>, LockError> {
+        if (self.simulated || clock == Clock::Paused)
             && let Ok(runtime) = Handle::try_current()
         {
             let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,36 +1,78 @@
 //! Who keeps a hold alive. The last owner's end releases it: the call alone, or the outermost of re-entered ones.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::Lease;
+use crate::hand_over;
 use crate::hold::{Hold, State};
 use crate::release::{self, ReleaseEnd};
 
-/// A part in a hold. Re-entered calls share it by `Arc`: that is their count.
+/// A part in a hold. Re-entered calls have clones of it, which the hold counts.
 pub(crate) struct Ownership {
-    hold: Arc<Hold>,
+    lease: Lease,
+    /// Not any more once it has ended.
+    counted: bool,
+    /// The one that came with the hold.
+    is_first: bool,
 }
 
 /// The release of a hold, under way or over.
 pub(crate) enum Ending {
     Over(ReleaseEnd),
+    /// Made by whoever waits for it; dropped, it goes on in the background.
+    Here(release::Here),
     UnderWay(JoinHandle<ReleaseEnd>),
 }
 
 impl Ownership {
+    /// The first part in a new hold.
     pub(crate) fn new(hold: Arc<Hold>) -> Self {
-        Self { hold }
+        Self {
+            lease: Lease::new(hold),
+            counted: true,
+            is_first: true,
+        }
+    }
+
+    /// Whether it came with the hold: there is one such part.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
-        &self.hold
+        self.lease.hold()
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Releases the hold if this is its last owner. `None`: others go on, or it was released already.
-    pub(crate) fn end(self: Arc<Self>) -> Option<Ending> {
-        Arc::into_inner(self).and_then(|ownership| ownership.hold.release())
+    pub(crate) fn end(&mut self) -> Option<Ending> {
+        if !std::mem::take(&mut self.counted) {
+            return None;
+        }
+        let owners = &self.hold().owners;
+        // Only an owner makes another one: who is alone stays alone.
+        let is_last = owners.load(Ordering::Acquire) == 1 || owners.fetch_sub(1, Ordering::AcqRel) == 1;
+        is_last.then(|| self.hold().release()).flatten()
+    }
+}
+
+impl Clone for Ownership {
+    fn clone(&self) -> Self {
+        if self.counted {
+            self.hold().owners.fetch_add(1, Ordering::Relaxed);
+        }
+        Self {
+            lease: self.lease.clone(),
+            counted: self.counted,
+            is_first: false,
+        }
     }
 }
 
@@ -38,7 +80,7 @@ impl Drop for Ownership {
     fn drop(&mut self) {
         // Dropped without an end: the caller gave up, or the body panicked. Nobody waits for the answer, and the task
         // goes on without its handle.
-        drop(self.hold.release());
+        drop(self.end());
     }
 }
 
@@ -52,8 +94,12 @@ impl Hold {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         };
-        self.telemetry.ended(&self.key, self.held_for(), lost);
-        let ending = release::start(Arc::clone(self), lost);
+        self.telemetry.ended(&self.key, || self.held_for(), lost);
+        let ending = if hand_over::pass_on(self, lost) {
+            Ending::Over(ReleaseEnd::Released)
+        } else {
+            release::start(self, lost)
+        };
         self.release_begun();
         Some(ending)
     }

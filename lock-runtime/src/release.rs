@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::backend::memory::Store;
 use crate::backend::{Applied, Claim, Failure, FailureKind, Leave, Released};
 use crate::clock::Moment;
 use crate::hold::Hold;
 use crate::manager::Shared;
 use crate::ownership::Ending;
 use crate::pauses::pauses;
-use crate::timeline::Timeline;
+use crate::timeline::{Elapsed, Timeline};
 use crate::{LockError, LostReason};
 
 /// How long a caller waits for its release to be confirmed, before it goes on in the background.
@@ -33,28 +35,97 @@ pub(crate) enum ReleaseEnd {
 const LATE: Duration = Duration::from_secs(10);
 
 /// Starts the release of a hold that has ended.
-pub(crate) fn start(hold: Arc<Hold>, lost: Option<LostReason>) -> Ending {
+pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
         && !hold.shared.backend.is_quorum()
     {
-        clear_up_late_acquires(&hold);
+        clear_up_late_acquires(hold);
         return Ending::Over(ReleaseEnd::Lost(reason));
     }
-    if hold.shared.backend.is_local() {
-        return Ending::Over(local(&hold, lost));
+    if let Some(store) = hold.shared.backend.store() {
+        return Ending::Over(local(hold, store, lost));
     }
+    if lost.is_none() && !hold.doubtful && hold.rest_of_least().is_none() {
+        let under_way = hold.shared.releases.token();
+        return Ending::Here(Here(Some((Arc::clone(hold), under_way))));
+    }
+    Ending::UnderWay(on_lock_thread(Arc::clone(hold), lost, PATIENCE, false))
+}
+
+/// The release goes on there, whatever becomes of its caller.
+fn on_lock_thread(
+    hold: Arc<Hold>,
+    lost: Option<LostReason>,
+    patience: Duration,
+    maybe_done: bool,
+) -> JoinHandle<ReleaseEnd> {
     let timeline = Arc::clone(&hold.timeline);
     let releases = hold.shared.releases.clone();
-    Ending::UnderWay(releases.spawn_on(first_try(hold, lost), timeline.runtime()))
+    releases.spawn_on(first_try(hold, lost, patience, maybe_done), timeline.runtime())
+}
+
+/// A release that its caller makes: over a connection of its own runtime, if there is one. Dropped before it has its
+/// answer, it goes on on the lock thread.
+pub(crate) struct Here(Option<(Arc<Hold>, TaskTrackerToken)>);
+
+impl Here {
+    async fn wait(mut self) -> ReleaseEnd {
+        let Some((hold, _)) = &self.0 else {
+            return ReleaseEnd::Failed(interrupted(None));
+        };
+        let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
+        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim) {
+            None => (PATIENCE, false),
+            Some((route, answer)) => {
+                let limit = timeline.clock.now().plus(PATIENCE / 2);
+                match timeline.within(limit, answer).await {
+                    Ok(Ok(answer)) => {
+                        // Over: nothing is left for the drop.
+                        let hold = self.0.take();
+                        return hold.map_or_else(
+                            || ReleaseEnd::Released,
+                            |(hold, _)| conclude(&hold, None, answer, false),
+                        );
+                    }
+                    Ok(Err(failure)) => (PATIENCE / 2, failure.applied == Applied::Unknown),
+                    Err(Elapsed) => {
+                        shared.backend.no_answer(route);
+                        (PATIENCE / 2, true)
+                    }
+                }
+            }
+        };
+        let Some((hold, under_way)) = self.0.take() else {
+            return ReleaseEnd::Failed(interrupted(None));
+        };
+        let task = on_lock_thread(hold, None, patience, maybe_done);
+        drop(under_way);
+        confirmed(task).await
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        if let Some((hold, under_way)) = self.0.take() {
+            // It may have been sent.
+            drop(on_lock_thread(hold, None, PATIENCE, true));
+            drop(under_way);
+        }
+    }
+}
+
+/// The lock thread went down with the process, or the release has a bug.
+async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
+    task.await
+        .unwrap_or_else(|error| ReleaseEnd::Failed(interrupted(Some(error))))
 }
 
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
-fn local(hold: &Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
-    match ask(hold, Duration::ZERO).now_or_never() {
-        Some(Ok(answer)) => conclude(hold, lost, answer, false),
-        Some(Err(failure)) => ReleaseEnd::Failed(failure),
-        None => ReleaseEnd::Failed(interrupted(None)),
-    }
+fn local(hold: &Hold, store: &Store, lost: Option<LostReason>) -> ReleaseEnd {
+    let clock = hold.timeline.clock;
+    let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
+    let answer = store.release(&hold.claim, leave, clock, || clock.now());
+    conclude(hold, lost, answer, false)
 }
 
 /// Releases once more what a renewal may have armed that was answered after the release.
@@ -63,8 +134,8 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
         // Then the release has deleted the key, and a renewal never creates one.
         return;
     }
-    if hold.shared.backend.is_local() {
-        local(hold, Some(LostReason::Missing));
+    if let Some(store) = hold.shared.backend.store() {
+        local(hold, store, Some(LostReason::Missing));
     } else {
         let again = Arc::clone(hold);
         let background = async move {
@@ -92,21 +163,19 @@ impl Ending {
     pub(crate) async fn wait(self) -> ReleaseEnd {
         match self {
             Self::Over(end) => end,
-            // The lock thread went down with the process, or the release has a bug.
-            Self::UnderWay(task) => task
-                .await
-                .unwrap_or_else(|error| ReleaseEnd::Failed(interrupted(Some(error)))),
+            Self::Here(here) => here.wait().await,
+            Self::UnderWay(task) => confirmed(task).await,
         }
     }
 }
 
-/// At most [`PATIENCE`] long; tries a second time where the first one only found a dead connection.
-async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
+/// At most `patience` long; tries a second time where the first one only found a dead connection. `maybe_done`: an
+/// earlier try, whose answer was lost, may have released it.
+async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>, patience: Duration, mut maybe_done: bool) -> ReleaseEnd {
     let clock = hold.timeline.clock;
     let started = clock.now();
-    let mut maybe_done = false;
     loop {
-        let left = PATIENCE.saturating_sub(clock.now().since(started));
+        let left = patience.saturating_sub(clock.now().since(started));
         match ask(&hold, left).await {
             Ok(answer) => {
                 clear_up_late_acquires(&hold);
@@ -114,7 +183,7 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>) -> ReleaseEnd {
             }
             Err(failure) => {
                 maybe_done |= failure.applied == Applied::Unknown;
-                let half_over = clock.now().since(started) > PATIENCE / 2;
+                let half_over = clock.now().since(started) > patience / 2;
                 if half_over || failure.kind != FailureKind::Transient {
                     hold.telemetry.release_failed(&hold.key, &failure.reason);
                     let background = keep_trying(Arc::clone(&hold));
@@ -171,30 +240,57 @@ async fn keep_trying(hold: Arc<Hold>) {
 /// An acquire whose answer was lost may arrive after the release, and would lock for a whole ttl.
 fn clear_up_late_acquires(hold: &Hold) {
     if hold.doubtful && hold.rest_of_least().is_none() {
-        clear_up(&hold.shared, &hold.timeline, hold.claim.clone(), hold.terms.ttl, true);
+        clear_up(
+            &hold.shared,
+            &hold.timeline,
+            hold.claim.clone(),
+            hold.terms.ttl,
+            Behind::Lost,
+        );
     }
 }
 
+/// What a deletion clears up behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// A request that is under way on this route.
+    Route(u64),
+    /// A request whose answer was lost: it may even arrive after the first deletion.
+    Lost,
+}
+
 /// Clears up after an acquire whose outcome nobody waits for, or nobody knows: deletes the claim's key if it came to
-/// hold the lock. `unknown`: an answer was lost, so that a request may even arrive after the first deletion.
-pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, unknown: bool) {
+/// hold the lock, and gives up its place where it waited for it.
+pub(crate) fn clear_up(shared: &Arc<Shared>, timeline: &Arc<Timeline>, claim: Claim, ttl: Duration, behind: Behind) {
     let over = timeline.clock.now().plus(ttl);
-    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, unknown);
+    let work = clear(Arc::clone(shared), Arc::clone(timeline), claim, over, behind);
     shared.releases.spawn_on(work, timeline.runtime());
 }
 
-async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, unknown: bool) {
+async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut over: Moment, mut behind: Behind) {
+    let backend = &shared.backend;
     let mut answered = false;
     for wait in pauses() {
         // Before the request: what arrives before the shutdown's last call is cleared up after it.
         let last = shared.last_call.is_cancelled();
-        let answer = shared.backend.release(&claim, Leave::Nothing, PATIENCE).await;
-        if shared.backend.is_quorum() {
+        let after = match behind {
+            Behind::Route(route) => backend.release_after(route, &claim, PATIENCE),
+            Behind::Lost => None,
+        };
+        if after.is_none() {
+            // On another route than the request's, the deletion may arrive first.
+            behind = Behind::Lost;
+        }
+        let answer = match after {
+            Some(answer) => answer.await,
+            None => backend.release(&claim, Leave::Nothing, PATIENCE).await,
+        };
+        if backend.is_quorum() {
             // What is left, and what may still arrive, it clears up by itself, on each server.
             return;
         }
         if answer.is_ok() {
-            if !unknown {
+            if behind != Behind::Lost {
                 return;
             }
             if !std::mem::replace(&mut answered, true) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::backend::{Backend, Claim};
 use crate::clock::Clock;
-use crate::hold::{Due, Hold};
+use crate::hold::{Due, Hold, TOGETHER};
 use crate::release;
 use crate::schedule::Schedule;
 
@@ -42,8 +42,9 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
         let now = clock.now();
         // By patience, in powers of two: a short lease must not cut the time of long ones.
         let mut batches: BTreeMap<u32, Asked> = BTreeMap::new();
-        for hold in schedule.take_due(now) {
-            if hold.due(now) == Due::Renewal {
+        for hold in schedule.take_due(now.plus(TOGETHER)) {
+            let asked = hold.due(now) == Due::Renewal;
+            if asked {
                 let patience = hold.patience().as_millis().max(1).ilog2();
                 let batch = batches.entry(patience).or_insert_with(|| Asked::new(&schedule));
                 batch.holds.push(Arc::clone(&hold));
@@ -52,13 +53,17 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
                     tokio::spawn(renew(full, clock, Arc::clone(&backend)));
                 }
             }
-            schedule.update(&hold);
+            // While its answer is waited for, only an end that comes before that is of interest.
+            if !asked || hold.next_event() < now.plus(hold.patience() * 2) {
+                schedule.update(&hold);
+            }
         }
         // A task of its own for each: a batch that hangs or panics stops no other one.
         for batch in batches.into_values().filter(|batch| !batch.holds.is_empty()) {
             tokio::spawn(renew(batch, clock, Arc::clone(&backend)));
         }
-        let next = schedule.next_look();
+        schedule.ring(now);
+        let next = schedule.next_look(now);
         // Every branch only wakes the loop, which looks at everything again: nothing is lost with the others.
         tokio::select! {
             biased;

@@ -1,18 +1,20 @@
-//! One timer for all holds of a timeline: who is to be renewed, or is lost, at which moment.
+//! One timer for all holds of a timeline: who is to be renewed, or is lost, at which moment; and for those who wait in
+//! this process.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::Notify;
 
 use crate::clock::Moment;
-use crate::hold::{Hold, HoldId};
+use crate::hold::Hold;
+use crate::timetable::Timetable;
 
 /// Every hold that has not ended, and when it wants to be looked at.
 #[derive(Default)]
 pub(crate) struct Schedule {
-    /// A std mutex: held for a few map operations, never across an await.
+    /// A std mutex: held for a few operations on the tables, never across an await.
     state: Mutex<State>,
     /// Tells the driver that something is due earlier than it thinks, or that it is to end.
     changed: Notify,
@@ -21,23 +23,32 @@ pub(crate) struct Schedule {
 }
 
 struct State {
-    /// All holds, with the moment under which they stand in `order`; `NEVER`: not there.
-    holds: BTreeMap<HoldId, (Moment, Arc<Hold>)>,
-    order: BTreeSet<(Moment, HoldId)>,
-    /// When the driver looks again by itself. Not moved when a hold ends, so that short holds wake nobody.
+    holds: Timetable<Arc<Hold>>,
+    /// Who is to be woken. An alarm that has rung stays until its owner is gone.
+    alarms: Timetable<Waker>,
+    /// When the driver looks again by itself. Not moved to later before its time has come: then short holds wake nobody.
     next_look: Moment,
     /// Whether a driver runs. It ends with its runtime.
     driven: bool,
 }
 
+/// Where the schedule has a hold. Only read and changed under its mutex.
+pub(crate) struct Place(AtomicUsize);
+
 impl Default for State {
     fn default() -> Self {
         Self {
-            holds: BTreeMap::new(),
-            order: BTreeSet::new(),
+            holds: Timetable::default(),
+            alarms: Timetable::default(),
             next_look: Moment::NEVER,
             driven: false,
         }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self(AtomicUsize::new(usize::MAX))
     }
 }
 
@@ -49,28 +60,30 @@ impl Schedule {
 
     /// Adds a hold. Whether a driver must be started.
     #[must_use]
-    pub(crate) fn insert(&self, hold: Arc<Hold>) -> bool {
-        let mut state = self.state();
+    pub(crate) fn insert(&self, hold: &Arc<Hold>) -> bool {
         let at = hold.next_event();
-        let id = hold.id;
-        state.holds.insert(id, (Moment::NEVER, hold));
-        self.place(&mut state, id, at);
+        let mut state = self.state();
+        let place = state.holds.insert(at, Arc::clone(hold));
+        hold.place.0.store(place, Ordering::Relaxed);
+        self.comes(&mut state, at);
         !std::mem::replace(&mut state.driven, true)
     }
 
     /// Reads anew when `hold` wants to be looked at. Without effect when it has ended.
     pub(crate) fn update(&self, hold: &Hold) {
         let at = hold.next_event();
-        self.place(&mut self.state(), hold.id, at);
+        let mut state = self.state();
+        if let Some(place) = state.place(hold) {
+            state.holds.set(place, at);
+            self.comes(&mut state, at);
+        }
     }
 
     /// Forgets a hold that has ended.
-    pub(crate) fn remove(&self, id: HoldId) {
+    pub(crate) fn remove(&self, hold: &Hold) {
         let mut state = self.state();
-        let removed = state.holds.remove(&id);
-        if let Some((at, _)) = &removed {
-            state.order.remove(&(*at, id));
-        }
+        let removed = state.place(hold).and_then(|place| state.holds.remove(place));
+        hold.place.0.store(usize::MAX, Ordering::Relaxed);
         drop(state);
         // The hold's last reference may go here, and its drop must not find the mutex locked.
         drop(removed);
@@ -78,7 +91,7 @@ impl Schedule {
 
     /// Every hold that has not ended.
     pub(crate) fn holds(&self) -> Vec<Arc<Hold>> {
-        self.state().holds.values().map(|(_, hold)| Arc::clone(hold)).collect()
+        self.state().holds.entries().cloned().collect()
     }
 
     /// Every hold is to be renewed at once: what the backend has stored may be gone.
@@ -91,23 +104,68 @@ impl Schedule {
 
     /// Takes out what is due at `now`.
     pub(crate) fn take_due(&self, now: Moment) -> Vec<Arc<Hold>> {
-        let mut guard = self.state();
-        let state = &mut *guard;
+        let mut state = self.state();
         let mut due = Vec::new();
-        while let Some(&(at, id)) = state.order.first().filter(|(at, _)| *at <= now) {
-            state.order.remove(&(at, id));
-            if let Some((place, hold)) = state.holds.get_mut(&id) {
-                *place = Moment::NEVER;
-                due.push(Arc::clone(hold));
-            }
+        while let Some(place) = state.holds.take_due(now) {
+            due.extend(state.holds.get(place).cloned());
         }
         due
     }
 
-    /// Notes and gives the moment of the next look.
-    pub(crate) fn next_look(&self) -> Moment {
+    /// Wakes whose alarm is due at `now`.
+    pub(crate) fn ring(&self, now: Moment) {
         let mut state = self.state();
-        state.next_look = state.order.first().map_or(Moment::NEVER, |(at, _)| *at);
+        let mut due = Vec::new();
+        while let Some(place) = state.alarms.take_due(now) {
+            due.extend(state.alarms.get(place).cloned());
+        }
+        drop(state);
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes everybody who has an alarm.
+    pub(crate) fn ring_all(&self) {
+        let all: Vec<_> = self.state().alarms.entries().cloned().collect();
+        all.into_iter().for_each(Waker::wake);
+    }
+
+    /// Sets a new alarm, or that of `place`. Its place, and whether a driver must be started.
+    #[must_use]
+    pub(crate) fn alarm(&self, place: Option<usize>, at: Moment, waker: &Waker) -> (usize, bool) {
+        let mut state = self.state();
+        let place = match place {
+            None => state.alarms.insert(at, waker.clone()),
+            Some(place) => {
+                state.alarms.set(place, at);
+                let before = state.alarms.get_mut(place).filter(|before| !before.will_wake(waker));
+                let before = before.map(|before| std::mem::replace(before, waker.clone()));
+                self.comes(&mut state, at);
+                drop(state);
+                // The drop of a waker runs other people's code.
+                drop(before);
+                return (place, false);
+            }
+        };
+        self.comes(&mut state, at);
+        (place, !std::mem::replace(&mut state.driven, true))
+    }
+
+    /// Takes an alarm back.
+    pub(crate) fn disarm(&self, place: usize) {
+        let removed = self.state().alarms.remove(place);
+        // A waker's drop may run other people's code; the mutex is free by now.
+        drop(removed);
+    }
+
+    /// Notes and gives the moment of the next look. `now`: of the last one.
+    pub(crate) fn next_look(&self, now: Moment) -> Moment {
+        let mut state = self.state();
+        let first = state.holds.first().min(state.alarms.first());
+        state.next_look = if state.next_look > now {
+            first.min(state.next_look)
+        } else {
+            first
+        };
         state.next_look
     }
 
@@ -133,19 +191,21 @@ impl Schedule {
         state.next_look = Moment::NEVER;
     }
 
-    fn place(&self, state: &mut State, id: HoldId, at: Moment) {
-        let Some((place, _)) = state.holds.get_mut(&id) else {
-            return;
-        };
-        let before = std::mem::replace(place, at);
-        state.order.remove(&(before, id));
-        if at != Moment::NEVER {
-            state.order.insert((at, id));
-        }
+    /// Something is to happen at `at`.
+    fn comes(&self, state: &mut State, at: Moment) {
         if at < state.next_look {
             state.next_look = at;
             self.changed.notify_one();
         }
+    }
+}
+
+impl State {
+    /// Where `hold` is, if it is here.
+    fn place(&self, hold: &Hold) -> Option<usize> {
+        let place = hold.place.0.load(Ordering::Relaxed);
+        let found = self.holds.get(place)?;
+        (found.id == hold.id).then_some(place)
     }
 }
 

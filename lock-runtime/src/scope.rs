@@ -14,7 +14,7 @@ thread_local! {
 }
 
 struct Scope {
-    ownership: Arc<Ownership>,
+    ownership: Ownership,
     /// The task in which the body was polled. An executor that runs inside a body (a `LocalSet`, say) polls strangers
     /// on this thread; their task differs.
     task: Option<task::Id>,
@@ -33,30 +33,31 @@ pub fn current() -> Option<Lease> {
     })
 }
 
-/// Runs `poll` inside the hold that `ownership` is a part of.
-pub(crate) fn within<T>(ownership: &Arc<Ownership>, poll: impl FnOnce() -> T) -> T {
-    /// Leaves the scope also when `poll` panics.
-    struct Leave;
+/// Runs `poll` inside the hold that `ownership` is a part of; it is there again afterwards.
+pub(crate) fn within<T>(ownership: &mut Option<Ownership>, poll: impl FnOnce() -> T) -> T {
+    /// Leaves the scope also when `poll` panics: the lock is the call's to release, after the body is dropped.
+    struct Leave<'a>(&'a mut Option<Ownership>);
 
-    impl Drop for Leave {
+    impl Drop for Leave<'_> {
         fn drop(&mut self) {
-            let scope = SCOPES.with_borrow_mut(Vec::pop);
-            // Outside of the borrow: this may be the last owner, and its release may poll what asks for a scope.
-            drop(scope);
+            *self.0 = SCOPES.with_borrow_mut(Vec::pop).map(|scope| scope.ownership);
         }
     }
 
+    let Some(part) = ownership.take() else {
+        return poll();
+    };
     let scope = Scope {
-        ownership: Arc::clone(ownership),
+        ownership: part,
         task: task::try_id(),
     };
     SCOPES.with_borrow_mut(|scopes| scopes.push(scope));
-    let _leave = Leave;
+    let _leave = Leave(ownership);
     poll()
 }
 
 /// The surrounding hold of the lock `name` of this manager, if there is one.
-pub(crate) fn surrounding(shared: &Arc<Shared>, name: &str) -> Option<Arc<Ownership>> {
+pub(crate) fn surrounding(shared: &Arc<Shared>, name: &str) -> Option<Ownership> {
     let task = task::try_id();
     SCOPES.with_borrow(|scopes| {
         scopes

@@ -20,8 +20,16 @@ const LAST_CALL: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
     shared.closing.cancel();
-    for tracker in [&shared.held, &shared.running, &shared.releases] {
+    shared.present.close();
+    for timeline in shared.timelines() {
+        timeline.lines.close();
+    }
+    for tracker in [&shared.held, &shared.releases] {
         tracker.close();
+    }
+    // Who waits in this process learns of it.
+    for timeline in shared.timelines() {
+        timeline.ring_all();
     }
     let ending = end(Arc::clone(shared), grace);
     match shared.lock_thread() {
@@ -34,17 +42,23 @@ pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
         }
         Some(_) | None => ending.await,
     }
+    shared.backend.close();
     for timeline in shared.timelines() {
         timeline.stop();
     }
 }
 
 async fn end(shared: Arc<Shared>, grace: Duration) {
-    if timeout(grace, shared.held.wait()).await.is_err() {
+    let given = timeout(grace, async {
+        // What an attempt has got is a hold when the attempt is over.
+        shared.held.wait().await;
+        shared.present.none_held().await;
+    });
+    if given.await.is_err() {
         tell_all(&shared);
     }
     // A time-out is no error here: what is left is released in the next step.
-    let _ = timeout(DROP, shared.running.wait()).await;
+    let _ = timeout(DROP, shared.present.none_running()).await;
     // Also those that came while the first were told.
     tell_all(&shared);
     for timeline in shared.timelines() {

@@ -9,111 +9,136 @@ use std::time::Duration;
 
 use tracing::dispatcher::{self, Dispatch};
 use tracing::field::Empty;
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, debug, enabled, info_span, trace, warn};
 
 use crate::{Fence, Key, LostReason};
 
-/// Who listens, and the span of one hold.
-pub(crate) struct Telemetry {
+/// Who listens, and the span of one hold; `None`: nobody in the whole process. Boxed, because mostly it is not there,
+/// and a hold that nobody hears of should be small.
+pub(crate) struct Telemetry(Option<Box<Listening>>);
+
+struct Listening {
     dispatch: Dispatch,
     span: Span,
     /// Keys are shown as hashes.
     redact: bool,
+    /// Somebody wants to hear of each renewal. Asked once: a hundred thousand leases are renewed all the time.
+    traces: bool,
 }
 
 impl Telemetry {
     /// Of the current thread, with the current span as the parent of what follows.
     pub(crate) fn here(redact: bool) -> Self {
-        Self {
+        if LevelFilter::current() == LevelFilter::OFF {
+            return Self(None);
+        }
+        Self(Some(Box::new(Listening {
             dispatch: dispatcher::get_default(Dispatch::clone),
             span: Span::current(),
             redact,
-        }
+            traces: enabled!(Level::TRACE),
+        })))
     }
 
-    /// Opens the span of a hold that was granted now.
-    pub(crate) fn granted(&self, key: &Key, owner: &str, fence: Fence, waited: Duration) -> Self {
-        let span = dispatcher::with_default(&self.dispatch, || {
+    /// Opens the span of a hold that was granted now. `waited` tells how long that took.
+    pub(crate) fn granted(&self, key: &Key, owner: &str, fence: Fence, waited: impl FnOnce() -> Duration) -> Self {
+        let Some(listening) = &self.0 else {
+            return Self(None);
+        };
+        let (waited, redact) = (waited(), listening.redact);
+        let span = dispatcher::with_default(&listening.dispatch, || {
             let span = info_span!(
-                parent: &self.span,
+                parent: &listening.span,
                 "distributed_lock",
-                key = %self.shown(key),
+                key = %shown(key, redact),
                 owner,
                 fence = fence.get(),
                 waited = ?waited,
                 held = Empty,
                 outcome = Empty,
             );
-            span.in_scope(|| debug!(key = %self.shown(key), fence = fence.get(), waited = ?waited, "lock acquired"));
+            span.in_scope(|| debug!(key = %shown(key, redact), fence = fence.get(), waited = ?waited, "lock acquired"));
             span
         });
-        Self {
-            dispatch: self.dispatch.clone(),
+        Self(Some(Box::new(Listening {
+            dispatch: listening.dispatch.clone(),
             span,
-            redact: self.redact,
-        }
+            redact,
+            traces: listening.traces,
+        })))
     }
 
     /// The span of the hold, for its body to run in.
-    pub(crate) fn span(&self) -> &Span {
-        &self.span
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.0.as_ref().map(|listening| listening.span.clone())
     }
 
-    /// The hold is over.
-    pub(crate) fn ended(&self, key: &Key, held: Duration, lost: Option<LostReason>) {
-        self.say(|| {
+    /// The hold is over; `held` tells how long it was.
+    pub(crate) fn ended(&self, key: &Key, held: impl FnOnce() -> Duration, lost: Option<LostReason>) {
+        self.say(|listening| {
             match lost {
-                None => self.span.record("outcome", "released"),
-                Some(_) => self.span.record("outcome", "lost"),
+                None => listening.span.record("outcome", "released"),
+                Some(_) => listening.span.record("outcome", "lost"),
             };
-            self.span.record("held", tracing::field::debug(held));
-            debug!(key = %self.shown(key), held = ?held, "lock ended");
+            let held = held();
+            listening.span.record("held", tracing::field::debug(held));
+            debug!(key = %listening.shown(key), held = ?held, "lock ended");
         });
     }
 
     pub(crate) fn lost(&self, key: &Key, fence: Fence, reason: LostReason, held: Duration) {
-        self.say(|| {
-            warn!(key = %self.shown(key), fence = fence.get(), cause = ?reason, held = ?held, "lease lost: {reason}");
+        self.say(|listening| {
+            warn!(key = %listening.shown(key), fence = fence.get(), cause = ?reason, held = ?held, "lease lost: {reason}");
         });
     }
 
     pub(crate) fn renewed(&self, key: &Key, fence: Fence) {
-        self.say(|| trace!(key = %self.shown(key), fence = fence.get(), "lease renewed"));
+        // For each of a hundred thousand leases: nothing is done for it that nobody wants to hear.
+        if !self.0.as_ref().is_some_and(|listening| listening.traces) {
+            return;
+        }
+        self.say(|listening| trace!(key = %listening.shown(key), fence = fence.get(), "lease renewed"));
     }
 
     pub(crate) fn renewal_late(&self, key: &Key, late: Duration) {
-        self.say(|| warn!(key = %self.shown(key), late = ?late, "lease renewal is late: the lock thread gets no processor time"));
+        self.say(|listening| warn!(key = %listening.shown(key), late = ?late, "lease renewal is late: the lock thread gets no processor time"));
     }
 
     pub(crate) fn renewal_failed(&self, key: &Key, remaining: Duration, reason: &str) {
-        self.say(|| {
-            warn!(key = %self.shown(key), remaining = ?remaining, reason, "lease renewal failed; it is tried again until the deadline");
+        self.say(|listening| {
+            warn!(key = %listening.shown(key), remaining = ?remaining, reason, "lease renewal failed; it is tried again until the deadline");
         });
     }
 
     pub(crate) fn release_failed(&self, key: &Key, reason: &str) {
         self.say(
-            || warn!(key = %self.shown(key), reason, "lock release failed; it goes on in the background until the ttl is over"),
+            |listening| warn!(key = %listening.shown(key), reason, "lock release failed; it goes on in the background until the ttl is over"),
         );
     }
 
     pub(crate) fn released_late(&self, key: &Key) {
-        self.say(|| {
-            warn!(key = %self.shown(key), "the lock was no longer ours when the body had finished; its last writes may have been unprotected");
+        self.say(|listening| {
+            warn!(key = %listening.shown(key), "the lock was no longer ours when the body had finished; its last writes may have been unprotected");
         });
     }
 
-    fn shown<'a>(&self, key: &'a Key) -> Shown<'a> {
-        shown(key, self.redact)
-    }
-
-    fn say(&self, event: impl FnOnce()) {
-        dispatcher::with_default(&self.dispatch, || {
+    fn say(&self, event: impl FnOnce(&Listening)) {
+        let Some(listening) = &self.0 else {
+            return;
+        };
+        dispatcher::with_default(&listening.dispatch, || {
             // Nobody may be listening at all: then not even the span is entered.
             if enabled!(Level::ERROR) {
-                self.span.in_scope(event);
+                listening.span.in_scope(|| event(listening));
             }
         });
+    }
+}
+
+impl Listening {
+    fn shown<'a>(&self, key: &'a Key) -> Shown<'a> {
+        shown(key, self.redact)
     }
 }
 

@@ -145,13 +145,20 @@ impl Spec {
     }
 }
 
-/// What a hold is subject to: the options completed by the manager's defaults and checked.
+/// What an acquire and its hold are subject to: the options completed by the manager's defaults and checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
+    pub(crate) hold: HoldTerms,
     pub(crate) ttl: Duration,
     /// `None`: do not wait for a holder.
     pub(crate) wait: Option<Duration>,
     pub(crate) backoff: (Duration, Duration),
+}
+
+/// The part that lives as long as the hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HoldTerms {
+    pub(crate) ttl: Duration,
     /// `None`: never renewed.
     pub(crate) renew_every: Option<Duration>,
     pub(crate) max_hold: Option<Duration>,
@@ -216,29 +223,34 @@ impl Terms {
             OnConflict::Fail | OnConflict::Skip => None,
             OnConflict::Retry => Some(spec.wait.unwrap_or(default_wait)).filter(|wait| !wait.is_zero()),
         };
-        let longest = [wait, spec.max_hold, spec.hold_at_least, Some(max)];
-        for (option, duration) in ["wait", "max_hold", "hold_at_least", "backoff"]
-            .into_iter()
-            .zip(longest)
-        {
-            if duration.is_some_and(|duration| duration > MAX_DURATION) {
+        let too_long = |duration: Option<Duration>| duration.is_some_and(|duration| duration > MAX_DURATION);
+        for (option, is_too_long) in [
+            ("wait", too_long(wait)),
+            ("max_hold", too_long(spec.max_hold)),
+            ("hold_at_least", too_long(spec.hold_at_least)),
+            ("backoff", max > MAX_DURATION),
+        ] {
+            if is_too_long {
                 return invalid(option, "it is over 100 years".to_owned());
             }
         }
         Ok(Self {
+            hold: HoldTerms {
+                ttl,
+                renew_every,
+                max_hold: spec.max_hold,
+                hold_at_least: spec.hold_at_least,
+            },
             ttl,
             wait,
             backoff: spec.backoff,
-            renew_every,
-            max_hold: spec.max_hold,
-            hold_at_least: spec.hold_at_least,
         })
     }
 }
 
 /// Servers count in milliseconds. Rounded down here, so that the local deadline is never the later one.
 fn whole_millis(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    Duration::new(duration.as_secs(), duration.subsec_millis() * 1_000_000)
 }
 
 /// What is wrong with a ttl, if anything.
@@ -281,8 +293,8 @@ mod tests {
         assert_eq!(terms.ttl, Duration::from_secs(30));
         assert_eq!(terms.wait, Some(Duration::from_secs(10)));
         assert_eq!(terms.backoff, (Duration::from_millis(20), Duration::from_millis(500)));
-        assert_eq!(terms.renew_every, Some(Duration::from_secs(10)));
-        assert_eq!((terms.max_hold, terms.hold_at_least), (None, None));
+        assert_eq!(terms.hold.renew_every, Some(Duration::from_secs(10)));
+        assert_eq!((terms.hold.max_hold, terms.hold.hold_at_least), (None, None));
     }
 
     #[test]
@@ -296,12 +308,12 @@ mod tests {
         assert_eq!(terms.ttl, SECOND * 2);
         assert_eq!(terms.wait, Some(SECOND * 3));
         assert_eq!(terms.backoff, (SECOND, SECOND));
-        assert_eq!(terms.renew_every, Some(SECOND));
+        assert_eq!(terms.hold.renew_every, Some(SECOND));
         assert_eq!(
-            (terms.max_hold, terms.hold_at_least),
+            (terms.hold.max_hold, terms.hold.hold_at_least),
             (Some(SECOND * 4), Some(SECOND * 5))
         );
-        assert_eq!(good(Spec::fail().never_renew()).renew_every, None);
+        assert_eq!(good(Spec::fail().never_renew()).hold.renew_every, None);
         assert_eq!(Spec::fail().continue_when_lost().on_lost, OnLost::Continue);
         assert!(Spec::skip().reentrant().reentrant && !Spec::skip().reentrant);
     }

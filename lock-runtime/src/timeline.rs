@@ -3,15 +3,18 @@
 //! A manager has one, on its lock thread. The in-process backend has another one in each runtime whose clock a test
 //! has paused, so that leases live by the test's time.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::hold::Hold;
+use crate::line::Lines;
 use crate::renewal;
 use crate::schedule::Schedule;
 use crate::thread::LockThread;
@@ -21,6 +24,8 @@ pub(crate) struct Timeline {
     /// Where renewals, releases and waits run.
     runtime: Handle,
     schedule: Arc<Schedule>,
+    /// Who waits for which lock.
+    pub(crate) lines: Lines,
     backend: Arc<dyn Backend>,
     /// `None` on a runtime that is not ours.
     thread: Option<LockThread>,
@@ -38,6 +43,7 @@ impl Timeline {
             clock: Clock::Real,
             runtime,
             schedule: Arc::default(),
+            lines: Lines::default(),
             backend,
             thread: Some(thread),
         })
@@ -49,6 +55,7 @@ impl Timeline {
             clock: Clock::Paused,
             runtime,
             schedule: Arc::default(),
+            lines: Lines::default(),
             backend,
             thread: None,
         }
@@ -65,21 +72,64 @@ impl Timeline {
         self.runtime.spawn(future)
     }
 
+    /// Waits for `future` until `limit`, wherever this is awaited: the timer is ours, because the caller's runtime may have
+    /// none, or a paused clock.
+    ///
+    /// Cancel safe as far as `future` is.
+    pub(crate) async fn within<F: Future>(self: &Arc<Self>, limit: Moment, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        let mut alarm = self.alarm();
+        let mut waker: Option<Waker> = None;
+        poll_fn(move |context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                waker = Some(context.waker().clone());
+                alarm.set(limit, context.waker());
+            }
+            // After it was set: what comes from here on wakes the caller.
+            if self.clock.now() >= limit || self.schedule.is_stopped() {
+                return Poll::Ready(Err(Elapsed));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// From now on `hold` is renewed and watched.
-    pub(crate) fn watch(&self, hold: Arc<Hold>) {
+    pub(crate) fn watch(&self, hold: &Arc<Hold>) {
         if self.schedule.insert(hold) {
-            let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
-            self.runtime.spawn(driver);
+            self.drive();
         }
     }
 
+    fn drive(&self) {
+        let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
+        self.runtime.spawn(driver);
+    }
+
     pub(crate) fn forget(&self, hold: &Hold) {
-        self.schedule.remove(hold.id);
+        self.schedule.remove(hold);
+    }
+
+    /// An alarm that is not set yet.
+    pub(crate) fn alarm(self: &Arc<Self>) -> Alarm {
+        Alarm {
+            timeline: Arc::clone(self),
+            place: None,
+        }
+    }
+
+    /// Rings every alarm: there is something new for whoever waits.
+    pub(crate) fn ring_all(&self) {
+        self.schedule.ring_all();
     }
 
     /// Ends the driver, and the lock thread with everything that runs there.
     pub(crate) fn stop(&self) {
         self.schedule.stop();
+        self.schedule.ring_all();
         if let Some(thread) = &self.thread {
             thread.stop();
         }
@@ -88,5 +138,35 @@ impl Timeline {
     /// Every hold that has not ended.
     pub(crate) fn holds(&self) -> Vec<Arc<Hold>> {
         self.schedule.holds()
+    }
+}
+
+/// The limit was reached first, or the timeline has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Elapsed;
+
+/// Wakes a task at a moment. Much cheaper than a timer of the runtime when it is mostly taken back, and it needs none.
+pub(crate) struct Alarm {
+    timeline: Arc<Timeline>,
+    /// `None`: it was never set.
+    place: Option<usize>,
+}
+
+impl Alarm {
+    /// From now on for this moment and this task.
+    pub(crate) fn set(&mut self, at: Moment, waker: &Waker) {
+        let (place, undriven) = self.timeline.schedule.alarm(self.place, at, waker);
+        self.place = Some(place);
+        if undriven {
+            self.timeline.drive();
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.timeline.schedule.disarm(place);
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) default_ttl: Duration,
     pub(crate) tls: Option<Tls>,
     pub(crate) min_replicas: usize,
+    /// A connection on each runtime that calls.
+    pub(crate) lanes: bool,
     /// `None`: the operating system's.
     pub(crate) network: Option<Arc<dyn Network>>,
 }
@@ -41,6 +43,8 @@ impl Default for Settings {
             default_ttl: DEFAULT_TTL,
             tls: None,
             min_replicas: 0,
+            // Where a panic ends the process, nothing may be tried that a runtime without input and output panics at.
+            lanes: cfg!(panic = "unwind"),
             network: None,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::shell::Shell;
-use crate::test;
+use crate::{bench, instructions, test};
 
 /// The oldest toolchain that the packages promise to work with.
 const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
@@ -19,6 +19,8 @@ const STEPS: &[Step] = &[
     ("clippy without features", clippy_without_features),
     ("documentation", documentation),
     ("test", test::run),
+    ("bench", bench::check),
+    ("instructions", instructions::check),
     ("examples", examples),
     ("package", package),
     ("oldest toolchain", oldest_toolchain),

@@ -48,6 +48,18 @@ pub(crate) enum Task {
         /// `None`: all of them.
         target: Option<String>,
     },
+    /// What a lock costs, beside other libraries.
+    Bench {
+        /// Only the rows whose name begins like this.
+        only: Option<String>,
+        /// Fewer rounds, smaller numbers.
+        quick: bool,
+    },
+    /// How many instructions a call and an expansion take.
+    Instructions {
+        /// The counts are written over the recorded ones.
+        record: bool,
+    },
     /// Changes in the code that the tests must notice.
     Mutants {
         /// For cargo-mutants.
@@ -83,6 +95,13 @@ fn task(matches: &ArgMatches) -> Option<Task> {
         ("fuzz", flags) => Some(Task::Fuzz {
             minutes: *flags.get_one("minutes")?,
             target: flags.get_one::<String>("target").cloned(),
+        }),
+        ("bench", flags) => Some(Task::Bench {
+            only: flags.get_one::<String>("only").cloned(),
+            quick: flags.get_flag("quick"),
+        }),
+        ("instructions", flags) => Some(Task::Instructions {
+            record: flags.get_flag("record"),
         }),
         ("mutants", flags) => Some(Task::Mutants { arguments: rest(flags) }),
         ("ci", _) => Some(Task::Ci),
@@ -180,6 +199,37 @@ fn command() -> Command {
                         .long("target")
                         .value_parser(crate::fuzz::TARGETS)
                         .help("This one only"),
+                ),
+        )
+        .subcommand(
+            Command::new("bench")
+                .about("Measure what a lock costs, beside the raw client and other libraries")
+                .long_about(
+                    "Measure what a lock costs, beside the raw client and other libraries, on servers that it starts.\n\n\
+             Results (tables, JSON, drawings) are in target/bench; BENCHMARKS.md says what each row is. Peers in Python \
+             and JavaScript are part of it where pip and npm can install them into that folder.",
+                )
+                .arg(
+                    Arg::new("only")
+                        .long("only")
+                        .value_name("row")
+                        .help("Only the rows whose name begins like this"),
+                )
+                .arg(
+                    Arg::new("quick")
+                        .long("quick")
+                        .action(ArgAction::SetTrue)
+                        .help("Fewer rounds and smaller numbers: a look, not a measurement"),
+                ),
+        )
+        .subcommand(
+            Command::new("instructions")
+                .about("Count the instructions of a call and of an expansion, with valgrind, and compare with the recorded")
+                .arg(
+                    Arg::new("record")
+                        .long("record")
+                        .action(ArgAction::SetTrue)
+                        .help("Accept the counts"),
                 ),
         )
         .subcommand(

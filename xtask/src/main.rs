@@ -1,9 +1,11 @@
 //! `cargo xtask …`: the only entry point for development tasks.
 
+mod bench;
 mod ci;
 mod expand;
 mod flags;
 mod fuzz;
+mod instructions;
 mod mutants;
 mod programs;
 mod redis;
@@ -39,6 +41,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak { arguments } => programs::soak(&shell, &arguments),
         Task::Scale { arguments } => programs::scale(&shell, &arguments),
         Task::Fuzz { minutes, target } => fuzz::run(&shell, minutes, target.as_deref()),
+        Task::Bench { only, quick } => bench::run(&shell, only.as_deref(), quick),
+        Task::Instructions { record } => instructions::run(&shell, record),
         Task::Mutants { arguments } => mutants::run(&shell, &arguments),
         Task::Ci => ci::run(&shell),
     }

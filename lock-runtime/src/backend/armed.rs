@@ -48,6 +48,10 @@ impl Armed {
         self.0.changed.notify_waiters();
     }
 
+    pub(in crate::backend) fn is_armed(&self) -> bool {
+        self.0.state().armed
+    }
+
     /// Tells all watchers, also those that are busy just now.
     #[cfg(feature = "queue")]
     pub(in crate::backend) fn ring(&self) {

@@ -15,26 +15,50 @@ use std::any::Any;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-#[cfg(feature = "queue")]
-use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{Fence, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An operation and the route that it takes.
+pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
 
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     /// The full name: namespace and key.
     pub(crate) name: String,
-    /// What the backend stores: the holder's random token, a space, the owner label.
-    pub(crate) value: String,
+    pub(crate) value: Value,
+}
+
+/// What the backend stores for a hold. As a text only where it is sent: a hold keeps it for as long as it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Value {
+    /// No other hold has it.
+    pub(crate) token: Uuid,
+    /// The manager's label, for operators. `None` in this process, where the store is told it once for many holds.
+    pub(crate) owner: Option<Arc<str>>,
+}
+
+impl Value {
+    /// The token, a space, the owner label.
+    pub(crate) fn text(&self) -> String {
+        let mut token = Uuid::encode_buffer();
+        let token: &str = self.token.hyphenated().encode_lower(&mut token);
+        let owner = self.owner.as_deref().unwrap_or_default();
+        let mut text = String::with_capacity(token.len() + 1 + owner.len());
+        text.push_str(token);
+        text.push(' ');
+        text.push_str(owner);
+        text
+    }
 }
 
 /// The answer to an acquire.
@@ -44,6 +68,21 @@ pub(crate) enum Acquired {
     Granted(Fence),
     /// Another claim holds it, for this much longer unless it is renewed; `None`: it has no ttl.
     Busy(Option<Duration>),
+}
+
+/// What a claim asks for that waits until the lock is free.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// The lease, counted from the request that gets it.
+    pub(crate) ttl: Duration,
+    /// The lease that a release gives to the first in line, whose answer may be late. Whoever gets it makes it longer.
+    pub(crate) first_lease: Duration,
+    /// How long the claim keeps its place without asking again.
+    pub(crate) stay: Duration,
+    /// The number of this question, larger than that of the claim's last one.
+    pub(crate) question: u64,
+    /// How many fences in a row it is given, at least 1: the first, and as many for those that it hands the lease to.
+    pub(crate) fences: u64,
 }
 
 /// The answer to a renewal.
@@ -120,16 +159,35 @@ pub(crate) trait Wakeup: Send {
     /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
     fn armed(&mut self) -> BoxFuture<'_, ()>;
     /// Resolves at the next wake-up. Cancel safe.
-    fn woken(&mut self) -> BoxFuture<'_, ()>;
+    fn woken(&mut self) -> BoxFuture<'_, Woken>;
+}
+
+/// What somebody who waits is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The lock may be free: try.
+    Look,
+    /// It is this claim's, for [`Turn::first_lease`] from an unknown moment on, unless it has been released since.
+    Granted {
+        /// The first of its fences.
+        fence: Fence,
+        /// The last question that was heard before.
+        question: u64,
+    },
 }
 
 /// A place where locks are kept.
 ///
 /// `within` is each operation's own deadline: after it, the answer is a [`Failure`], whatever hangs.
 pub(crate) trait Backend: Send + Sync + 'static {
+    /// The locks, where they are in this process: then everything is done at once, wherever it is called.
+    fn store(&self) -> Option<&Arc<memory::Store>> {
+        None
+    }
+
     /// Operations complete at once, wherever they are called: no need of a thread of our own.
     fn is_local(&self) -> bool {
-        false
+        self.store().is_some()
     }
 
     /// Connects and asks whether locks can be kept there. For the start of a program: the error says which part of
@@ -145,6 +203,27 @@ pub(crate) trait Backend: Send + Sync + 'static {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>>;
+
+    /// As [`acquire`](Self::acquire), for a claim that waits: where others do so too, it is served in the order in which
+    /// they came, and keeps its place by asking again. It is told through [`place`](Self::place).
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        self.acquire(claim, turn.ttl, within)
+    }
+
+    /// Whether a claim that waits has a place there, which a release gives up.
+    fn keeps_places(&self) -> bool {
+        false
+    }
+
+    /// Whether [`acquire_in_turn`](Self::acquire_in_turn) gives as many fences as it is asked for.
+    fn reserves_fences(&self) -> bool {
+        false
+    }
 
     /// Extends each claim to its ttl from now if it is the holder. `each` is told one answer for each, by its place, as
     /// soon as there is one: no claim waits for another.
@@ -175,6 +254,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
         0
     }
 
+    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime, with its route; `None`: there is none
+    /// (yet; `runtime` is where a task may be started that opens one). It sets no timer and may wait for ever: whoever
+    /// gives up says so by [`no_answer`](Self::no_answer).
+    fn acquire_here(&self, _claim: &Claim, _ttl: Duration, _runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        None
+    }
+
+    /// As [`acquire_here`](Self::acquire_here), for a release that leaves nothing behind.
+    fn release_here(&self, _claim: &Claim) -> Option<UnderWay<Released>> {
+        None
+    }
+
+    /// As [`release`](Self::release), behind everything that took this route before; `None`: that cannot be.
+    fn release_after<'a>(
+        &'a self,
+        route: u64,
+        claim: &'a Claim,
+        within: Duration,
+    ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
+        (route == self.route()).then(|| self.release(claim, Leave::Nothing, within))
+    }
+
+    /// An operation on this route has no answer for so long that its caller gave up.
+    fn no_answer(&self, _route: u64) {}
+
     /// Locks are kept by a majority of several. An attempt that fails is taken back by the backend itself, and the next
     /// one needs a token of its own, because that may still be under way. A release is finished by the backend itself, on
     /// each server, also where the answer is a failure. A lost lease may have left something with the minority.
@@ -196,6 +300,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
         Box::pin(std::future::ready(()))
     }
 
+    /// Nothing is asked any more: closes what lives on the callers' runtimes.
+    fn close(&self) {}
+
     /// Where calls of `namespace` are stored that wait for their lock; `None`: calls cannot be stored here.
     #[cfg(feature = "queue")]
     fn calls(&self, _namespace: &str) -> Option<Arc<dyn queue::CallStore>> {
@@ -206,6 +313,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     #[cfg(feature = "queue")]
     fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         self.wakeup(name, runtime)
+    }
+
+    /// Where `claim` is told that it may be, or is, its turn. `runtime` is where a task may be started for it.
+    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+        self.wakeup(&claim.name, runtime)
     }
 
     /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started

@@ -112,7 +112,7 @@ impl<R> Call<R> {
 
     /// Polls `body` under the lock.
     pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {
-        Box::pin(self.inner.run_held(body)).await
+        self.inner.run_held(body).await
     }
 
     /// Stores the call, whose lock somebody else holds.

@@ -62,11 +62,7 @@ async fn a_call_without_a_key_or_a_manager_is_refused() {
 async fn the_release_is_waited_for_unless_the_lease_has_expired() {
     for (ttl, waited) in [(Duration::from_secs(60), 1_300), (ms(500), 493)] {
         let (_, shared) = Scripted::default().releases([(ms(300), Ok(Released::Done))]).shared();
-        let ownership = Arc::new(Ownership::new(hold(
-            &shared,
-            &Spec::fail().ttl(ttl).never_renew(),
-            false,
-        )));
+        let ownership = Ownership::new(hold(&shared, &Spec::fail().ttl(ttl).never_renew(), false));
         let began = Instant::now();
         let body = tokio::time::sleep(ms(1_000));
         let ran = run(ownership, OnLost::Abort, body).await;

@@ -9,7 +9,7 @@ use super::*;
 use crate::backend::Applied;
 use crate::backend::memory::MemoryBackend;
 use crate::clock::Clock;
-use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec};
+use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TTL: Duration = Duration::from_secs(10);
@@ -29,22 +29,23 @@ fn hold(spec: &Spec) -> Hold {
     );
     let key = Key::from("k");
     let terms = Terms::new(spec, TTL, DEFAULT_WAIT, &key).unwrap();
-    let claim = Claim {
-        name: "k".to_owned(),
-        value: "token owner".to_owned(),
-    };
+    let claim = crate::scripted::claim("token");
     let now = Clock::Paused.now();
     let telemetry = Telemetry::here(false);
     let grant = Grant {
+        id: HoldId::next(),
         key,
         claim,
         fence: Fence::from(1),
-        sent: now,
+        deadline: deadline(now, terms.ttl),
+        next_renewal: next_renewal(now, &terms.hold),
         granted: now,
+        hand_over: HandOver::NONE,
         doubtful: false,
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));
-    Hold::new(grant, terms, Arc::new(shared), timeline, telemetry)
+    assert!(shared.present.enter());
+    Hold::new(grant, terms.hold, Arc::new(shared), timeline, telemetry)
 }
 
 fn now() -> Moment {
@@ -123,14 +124,21 @@ async fn only_the_first_end_releases_and_a_late_one_finds_the_loss() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_holds_until_they_are_lost_and_for_bodies_until_they_are_dropped() {
     let one = hold(&Spec::fail());
-    assert_eq!((one.shared.held.len(), one.shared.running.len()), (1, 1));
+    assert_eq!(one.shared.present.counts(), (1, 1));
     one.lose(LostReason::Taken);
-    assert_eq!((one.shared.held.len(), one.shared.running.len()), (0, 1));
+    assert_eq!(one.shared.present.counts(), (0, 1));
     one.release_begun();
-    assert_eq!(one.shared.running.len(), 0);
+    assert_eq!(one.shared.present.counts(), (0, 0));
     let other = hold(&Spec::fail());
     other.begin_end();
-    assert_eq!((other.shared.held.len(), other.shared.running.len()), (0, 1));
+    assert_eq!(other.shared.present.counts(), (1, 1), "its release is still to begin");
+    other.release_begun();
+    assert_eq!(other.shared.present.counts(), (0, 0));
+    let shared = {
+        let forgotten = hold(&Spec::fail());
+        Arc::clone(&forgotten.shared)
+    };
+    assert_eq!(shared.present.counts(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,8 +32,8 @@ async fn the_last_owner_releases_by_its_end_or_its_drop() {
     for dropped in [false, true] {
         let (backend, shared) = Scripted::default().releases([(AT_ONCE, Ok(Released::Done))]).shared();
         let hold = hold(&shared, &spec(), false);
-        let one = Arc::new(Ownership::new(Arc::clone(&hold)));
-        let other = Arc::clone(&one);
+        let mut one = Ownership::new(Arc::clone(&hold));
+        let mut other = one.clone();
         assert!(one.end().is_none());
         sleep(ms(1)).await;
         assert!(!hold.has_ended() && backend.asked().is_empty());
@@ -173,7 +173,8 @@ async fn cleared(answers: Vec<crate::scripted::Answer<Released>>, ttl: Duration,
     let (backend, shared) = Scripted::default().releases(answers).shared();
     let timeline = shared.timeline(&crate::Key::from("k")).unwrap();
     let began = Instant::now();
-    clear_up(&shared, &timeline, claim("token"), ttl, unknown);
+    let behind = if unknown { Behind::Lost } else { Behind::Route(0) };
+    clear_up(&shared, &timeline, claim("token"), ttl, behind);
     sleep(LONG).await;
     assert_eq!(shared.releases.len(), 0, "something still goes on");
     backend.released(began)
@@ -198,7 +199,7 @@ async fn the_last_call_of_a_shutdown_is_one_more_deletion() {
     let (backend, shared) = Scripted::default().releases(answers).shared();
     let timeline = shared.timeline(&crate::Key::from("k")).unwrap();
     let began = Instant::now();
-    clear_up(&shared, &timeline, claim("token"), TTL, true);
+    clear_up(&shared, &timeline, claim("token"), TTL, Behind::Lost);
     sleep(ms(2_000)).await;
     crate::shutdown::shutdown(&shared, LONG).await;
     assert_eq!(

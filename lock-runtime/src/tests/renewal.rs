@@ -83,14 +83,14 @@ async fn a_panic_ends_no_renewals() {
 async fn a_driver_that_ended_with_its_runtime_is_replaced_with_the_next_hold() {
     let (_, shared) = Scripted::default().shared();
     let schedule = Arc::<Schedule>::default();
-    assert!(schedule.insert(unwatched(&shared, &rare(), false)));
+    assert!(schedule.insert(&unwatched(&shared, &rare(), false)));
     let backend = Arc::clone(&shared.backend);
     let driver = tokio::spawn(drive(Arc::clone(&schedule), Clock::Paused, backend));
     sleep(ms(1)).await;
-    assert!(!schedule.insert(unwatched(&shared, &rare(), false)));
+    assert!(!schedule.insert(&unwatched(&shared, &rare(), false)));
     driver.abort();
     assert!(driver.await.unwrap_err().is_cancelled());
-    assert!(schedule.insert(unwatched(&shared, &rare(), false)));
+    assert!(schedule.insert(&unwatched(&shared, &rare(), false)));
 }
 
 #[tokio::test(start_paused = true)]

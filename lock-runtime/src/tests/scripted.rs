@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Wakeup,
+    Value, Wakeup, Woken,
 };
-use crate::hold::{Grant, Hold};
+use crate::grant::Grant;
+use crate::hold::{Hold, HoldId};
 use crate::manager::Shared;
 use crate::telemetry::Telemetry;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
@@ -32,6 +34,7 @@ pub(crate) struct Scripted {
     /// The moments of the requests.
     asked: Mutex<Vec<(Instant, Asked)>>,
     is_quorum: bool,
+    reserves_fences: bool,
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
@@ -39,7 +42,6 @@ pub(crate) struct Scripted {
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
     pub(crate) disturbed: watch::Sender<u64>,
-    is_local: bool,
     /// The driver of the renewals, or an acquire after a fifth of a second, is to panic so many times.
     pub(crate) panics: AtomicUsize,
     /// How many wake-ups were made. None of them ever arms or wakes.
@@ -88,14 +90,17 @@ impl Scripted {
         self
     }
 
+    /// With as many fences as it is asked for.
+    pub(crate) fn with_fences(self) -> Self {
+        Self {
+            reserves_fences: true,
+            ..self
+        }
+    }
+
     /// As a majority of several servers.
     pub(crate) fn with_quorum(self, is_quorum: bool) -> Self {
         Self { is_quorum, ..self }
-    }
-
-    /// As in this process.
-    pub(crate) fn with_local(self) -> Self {
-        Self { is_local: true, ..self }
     }
 
     /// With what a manager has around it, on the runtime and the clock of the test.
@@ -157,7 +162,7 @@ impl Scripted {
 /// A hold of the lock `k` that was granted just now, renewed and watched.
 pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
     let hold = unwatched(shared, spec, doubtful);
-    hold.timeline.watch(Arc::clone(&hold));
+    hold.timeline.watch(&hold);
     hold
 }
 
@@ -168,21 +173,28 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
     let now = timeline.clock.now();
     let grant = Grant {
+        id: HoldId::next(),
         key,
         claim: claim("token"),
         fence: Fence::from(1),
-        sent: now,
+        deadline: crate::grant::deadline(now, terms.ttl),
+        next_renewal: crate::grant::next_renewal(now, &terms.hold),
         granted: now,
+        hand_over: crate::grant::HandOver::NONE,
         doubtful,
     };
     let telemetry = Telemetry::here(false);
-    Arc::new(Hold::new(grant, terms, Arc::clone(shared), timeline, telemetry))
+    assert!(shared.present.enter());
+    Arc::new(Hold::new(grant, terms.hold, Arc::clone(shared), timeline, telemetry))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
     Claim {
         name: "k".to_owned(),
-        value: format!("{token} owner"),
+        value: Value {
+            token: Uuid::from_u128(token.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))),
+            owner: Some("owner".into()),
+        },
     }
 }
 
@@ -201,17 +213,13 @@ async fn answer<T>(written: Option<Answer<T>>, within: Duration) -> Result<T, Fa
 }
 
 impl Backend for Scripted {
-    fn is_local(&self) -> bool {
-        self.is_local
-    }
-
     fn acquire<'a>(
         &'a self,
         claim: &'a Claim,
         _ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        self.note(Asked::Acquire(claim.value.clone()));
+        self.note(Asked::Acquire(claim.value.text()));
         if self.is_to_panic() {
             return Box::pin(async {
                 sleep(ms(200)).await;
@@ -263,6 +271,10 @@ impl Backend for Scripted {
         self.is_quorum
     }
 
+    fn reserves_fences(&self) -> bool {
+        self.reserves_fences
+    }
+
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
         assert!(!self.is_to_panic(), "the test wants it");
         Some(self.disturbed.subscribe())
@@ -281,7 +293,7 @@ impl Wakeup for Silent {
         Box::pin(std::future::pending())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
         Box::pin(std::future::pending())
     }
 }

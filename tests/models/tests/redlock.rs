@@ -58,6 +58,12 @@ const FENCED_RESTARTING: Redlock = Redlock {
     ..FENCED
 };
 
+/// Three claims and their fences, one after the other or side by side, without time.
+const FENCED_TRIO: Redlock = Redlock {
+    has_fences: true,
+    ..TRIO
+};
+
 fn nothing_goes_wrong(model: Redlock) {
     let start = Instant::now();
     let checker = model.clone().checker().spawn_bfs().join();
@@ -119,13 +125,28 @@ fn fences_of_two_rivals_and_a_member_that_loses_its_counter_with_every_rule_in_p
 }
 
 #[test]
+fn fences_of_three_claims_with_every_rule_in_place() {
+    nothing_goes_wrong(FENCED_TRIO);
+}
+
+#[test]
 fn without_the_write_back_a_later_holder_has_a_lower_fence() {
     it_takes(FENCED, Safeguard::FenceWriteBack, FENCES_GROW);
 }
 
 #[test]
-fn a_write_back_that_asks_nothing_lets_an_old_vote_decide() {
-    it_takes(FENCED, Safeguard::WriteBackAsks, FENCES_GROW);
+fn a_write_back_to_members_that_another_claim_has_lets_fences_go_back() {
+    it_takes(FENCED, Safeguard::RaiseCompares, FENCES_GROW);
+}
+
+#[test]
+fn a_vote_that_does_not_count_up_to_the_proposal_lets_fences_go_back() {
+    it_takes(FENCED, Safeguard::VoteCounts, FENCES_GROW);
+}
+
+#[test]
+fn a_vote_that_does_not_compare_lets_an_old_clock_decide() {
+    it_takes(FENCED, Safeguard::VoteCompares, FENCES_GROW);
 }
 
 #[test]

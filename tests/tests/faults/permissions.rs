@@ -11,6 +11,8 @@ use crate::support::{ANSWER, LATE, LONG, redis, until_renewed, until_subscribed,
 const COMMANDS: [&str; 8] = ["EVAL", "EVALSHA", "GET", "SET", "DEL", "PTTL", "PEXPIRE", "TIME"];
 /// The commands that wake-ups need.
 const WAKE_UPS: [&str; 3] = ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
+/// The commands that it takes to be served in turn. Locks work without.
+const LINE: [&str; 8] = ["GETSET", "ZADD", "ZPOPMIN", "ZRANGE", "ZREM", "HGET", "HSET", "HDEL"];
 const KEYS: [&str; 2] = ["~lock:*", "~distributed-lock:*"];
 const CHANNELS: &str = "&distributed-lock:*";
 
@@ -28,7 +30,7 @@ async fn user(server: &RedisServer, commands: &[&str], others: &[&str]) -> LockM
 
 /// The user with exactly what is needed.
 async fn least(server: &RedisServer) -> LockManager {
-    let commands = [&COMMANDS[..], &WAKE_UPS[..]].concat();
+    let commands = [&COMMANDS[..], &WAKE_UPS[..], &LINE[..]].concat();
     let manager = user(server, &commands, &[KEYS[0], KEYS[1], CHANNELS]).await;
     // The one question that a server may refuse: INFO, when the program starts.
     let denied = server.cli(&["ACL", "LOG"]);
@@ -53,7 +55,12 @@ async fn the_error_about_a_missing_permission_names_all_that_are_needed() {
         .unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     let text = error.to_string();
-    for needed in COMMANDS.iter().chain(&WAKE_UPS).chain(&["distributed-lock:*"]) {
+    for needed in COMMANDS
+        .iter()
+        .chain(&WAKE_UPS)
+        .chain(&LINE)
+        .chain(&["distributed-lock:*"])
+    {
         assert!(text.contains(needed), "{needed} is not in: {text}");
     }
 }
@@ -117,6 +124,22 @@ async fn a_release_is_found_out_by_a_timer(manager: &LockManager) {
     guard.release().await.unwrap();
     let guard = within(ANSWER, "the waiter", waiting).await.unwrap().unwrap();
     guard.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_stand_in_line_finds_out_a_release_by_a_timer() {
+    let server = RedisServer::start();
+    let commands = [&COMMANDS[..], &WAKE_UPS[..]].concat();
+    let manager = user(&server, &commands, &[KEYS[0], KEYS[1], CHANNELS]).await;
+    a_release_is_found_out_by_a_timer(&manager).await;
+}
+
+#[tokio::test]
+async fn a_user_without_the_keys_of_the_line_finds_out_a_release_by_a_timer() {
+    let server = RedisServer::start();
+    let commands = [&COMMANDS[..], &WAKE_UPS[..], &LINE[..]].concat();
+    let manager = user(&server, &commands, &[KEYS[0], "~distributed-lock:fence", CHANNELS]).await;
+    a_release_is_found_out_by_a_timer(&manager).await;
 }
 
 #[tokio::test]

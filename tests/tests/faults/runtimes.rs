@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lock_runtime::{LockError, LockManager};
 use lock_tests::server::until_gone;
-use lock_tests::{RedisServer, eventually_blocking};
+use lock_tests::{RedisServer, eventually, eventually_blocking};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{LATE, LONG, SOON, redis, until_renewed, within};
@@ -232,7 +232,9 @@ async fn managers_that_are_dropped_close_their_connections() {
     let server = RedisServer::start();
     for _ in 0..20 {
         let manager = LockManager::connect(&server.url()).await.unwrap();
-        manager.lock("job").run(async {}).await.unwrap();
+        for _ in 0..2 {
+            manager.lock("job").run(async {}).await.unwrap();
+        }
     }
     let ours = || {
         server
@@ -241,7 +243,8 @@ async fn managers_that_are_dropped_close_their_connections() {
             .filter(|line| line.contains("user=default"))
             .count()
     };
-    eventually_blocking("nobody is connected", LATE, || ours() == 0);
+    // Not blocking: those that live on this runtime are closed there.
+    eventually("nobody is connected", LATE, async || ours() == 0).await;
 }
 
 #[tokio::test]
@@ -259,5 +262,6 @@ async fn calls_that_are_over_leave_no_connection_more() {
     for number in 0..100 {
         manager.lock(format!("job:{number}")).run(async {}).await.unwrap();
     }
-    assert!(ours() <= before, "{} connections, before {before}", ours());
+    // One for this runtime, which has called more than once.
+    assert!(ours() <= before + 1, "{} connections, before {before}", ours());
 }

@@ -64,10 +64,12 @@ pub(crate) fn read_only(server: &RedisServer) {
 
 /// Waits until somebody who waits for `key` listens for its release.
 pub(crate) async fn until_subscribed(server: &RedisServer, key: &str) {
-    let channel = wakeup_channel(key);
-    eventually("a waiter has subscribed", LATE, async || {
-        server.cli(&["PUBSUB", "NUMSUB", &channel]).ends_with("\n1")
-    })
+    let line = format!("distributed-lock:line:{}", full(key));
+    eventually(
+        "a waiter stands in line, and has subscribed before that",
+        LATE,
+        async || server.cli(&["ZCARD", &line]) == "1",
+    )
     .await;
 }
 

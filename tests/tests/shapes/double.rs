@@ -141,6 +141,13 @@ pub mod __private {
         Returns(PhantomData)
     }
 
+    pub fn call<R: Lockable>(spec: &'static Spec) -> Call<R> {
+        Call::new(spec, returns())
+    }
+    pub fn call_or_skip<R: Lockable>(spec: &'static Spec) -> Call<R> {
+        Call::new(spec, returns_or_skips())
+    }
+
     pub struct Template(String);
 
     pub fn template() -> Template {
@@ -212,6 +219,14 @@ pub mod __private {
                 }
             })
             .await
+        }
+        pub async fn complete<F: Future<Output = R>>(&mut self, mut body: Pin<&mut Option<F>>) -> R {
+            let ended = match body.as_mut().as_pin_mut() {
+                Some(body) => self.run(body).await,
+                None => Ended::Lost,
+            };
+            body.set(None);
+            self.end(ended).await
         }
         pub async fn end(&mut self, ended: Ended<R>) -> R {
             self.unlock();

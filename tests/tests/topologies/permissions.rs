@@ -12,6 +12,8 @@ use crate::support::{ANSWER, LONG, until_renewed, until_subscribed, waiting, wit
 const LOCKS: [&str; 8] = ["EVAL", "EVALSHA", "GET", "SET", "DEL", "PTTL", "PEXPIRE", "TIME"];
 /// The commands that wake-ups need.
 const WAKE_UPS: [&str; 3] = ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
+/// The commands that it takes to be served in turn.
+const LINE: [&str; 8] = ["GETSET", "ZADD", "ZPOPMIN", "ZRANGE", "ZREM", "HGET", "HSET", "HDEL"];
 const PATTERNS: [&str; 3] = ["~lock:*", "~distributed-lock:*", "&distributed-lock:*"];
 
 const USER: &str = "locker";
@@ -19,7 +21,7 @@ const CREDENTIALS: &str = "locker:correct-horse@";
 
 /// The user with these commands besides those of every topology.
 fn user(server: &RedisServer, commands: &[&str]) {
-    let commands = LOCKS.iter().chain(&WAKE_UPS).chain(commands);
+    let commands = LOCKS.iter().chain(&WAKE_UPS).chain(&LINE).chain(commands);
     let mut rules: Vec<String> = commands.map(|command| format!("+{command}")).collect();
     rules.extend(PATTERNS.map(str::to_owned));
     server.user(USER, "correct-horse", &rules);
@@ -73,7 +75,8 @@ async fn one_server_needs_the_commands_of_the_locks_and_nothing_else() {
 async fn a_missing_permission_is_named() {
     for missing in LOCKS {
         let server = RedisServer::start();
-        let commands = LOCKS.iter().chain(&WAKE_UPS).filter(|command| **command != missing);
+        let all = LOCKS.iter().chain(&WAKE_UPS).chain(&LINE);
+        let commands = all.filter(|command| **command != missing);
         let mut rules: Vec<_> = commands.map(|command| format!("+{command}")).collect();
         rules.extend(PATTERNS.map(str::to_owned));
         server.user(USER, "correct-horse", &rules);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lock_runtime::LockManager;
-use lock_tests::RedlockGroup;
+use lock_tests::{RedisServer, RedlockGroup, eventually};
 
 use crate::support::{LATE, LONG, manager, two_managers, within, works_again};
 
@@ -75,6 +75,60 @@ async fn the_counter_of_a_majority_is_no_lower_than_the_fence_before_the_body_st
         let written = counters.iter().filter(|counter| **counter >= fence).count();
         assert!(written >= group.majority(), "{fence} is in {written} of {counters:?}");
         guard.release().await.unwrap();
+    }
+}
+
+/// Where nobody else counts, the proposals are above all counters, as soon as the manager has heard of all of these.
+#[tokio::test]
+async fn an_acquire_and_a_release_ask_each_member_once() {
+    let group = RedlockGroup::start(5);
+    let manager = manager(&group.url(), "one").await;
+    let mut last = fence_of_a_turn(&manager).await;
+    until_released(&group, 1).await;
+    eventually("20 turns cost 40 scripts on each member", LATE, async || {
+        for member in &group.members {
+            member.cli(&["CONFIG", "RESETSTAT"]);
+        }
+        for _ in 0..20 {
+            let fence = fence_of_a_turn(&manager).await;
+            assert!(fence > last, "{fence} after {last}");
+            last = fence;
+        }
+        until_released(&group, 20).await;
+        let scripts = |member| calls(member, "evalsha") + calls(member, "eval");
+        group.members.iter().all(|member| scripts(member) == 40)
+    })
+    .await;
+}
+
+/// Waits until each member has done so many releases, each of which publishes: then nothing more is under way.
+async fn until_released(group: &RedlockGroup, count: u64) {
+    eventually("each member has released", LATE, async || {
+        group.members.iter().all(|member| calls(member, "publish") == count)
+    })
+    .await;
+}
+
+/// How often the server has run this command.
+fn calls(member: &RedisServer, command: &str) -> u64 {
+    let stats = member.cli(&["INFO", "commandstats"]);
+    let name = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn fences_grow_where_two_managers_take_turns_and_one_server_is_flushed() {
+    let group = RedlockGroup::start(3);
+    let [one, two] = two_managers(&group.url()).await;
+    let mut last = fence_of_a_turn(&one).await;
+    for round in 0..12 {
+        for manager in [&one, &two, &two] {
+            let fence = fence_of_a_turn(manager).await;
+            assert!(fence > last, "{fence} after {last} in round {round}");
+            last = fence;
+        }
+        group.members[round % 3].cli(&["FLUSHALL"]);
     }
 }
 

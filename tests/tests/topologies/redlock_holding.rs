@@ -211,6 +211,30 @@ async fn a_release_counts_each_member_once_however_often_it_fails() {
     until_no_lock_is_left(&group.members[2..]).await;
 }
 
+/// A grant comes with the majority, and the release is there before the others have answered: on each member it goes
+/// behind the acquire.
+#[tokio::test]
+async fn a_release_goes_behind_its_acquire_on_every_member() {
+    let group = RedlockGroup::behind_proxies(5);
+    let manager = manager(&group.url(), "one").await;
+    works_again(&manager, "warm-up").await.release().await.unwrap();
+    for member in [1, 3] {
+        group.proxy(member).delay(Duration::from_millis(30));
+    }
+    let all = (0..100).map(|number| {
+        let manager = manager.clone();
+        tokio::spawn(async move {
+            let request = manager.lock(format!("job:{number}")).ttl(LONG);
+            request.acquire().await.unwrap().release().await.unwrap();
+        })
+    });
+    for one in all.collect::<Vec<_>>() {
+        within(SOON, "acquire and release", one).await.unwrap();
+    }
+    manager.shutdown(LATE).await;
+    until_no_lock_is_left(&group.members).await;
+}
+
 #[tokio::test]
 async fn a_request_that_arrives_after_the_release_leaves_no_key() {
     let group = RedlockGroup::behind_proxies(3);

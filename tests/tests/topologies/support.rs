@@ -169,8 +169,13 @@ pub(crate) fn waiting(manager: &LockManager, key: &str) -> tokio::task::JoinHand
 /// Waits until `count` of the servers have a listener for the release of `key`.
 pub(crate) async fn until_subscribed(servers: &[&RedisServer], key: &str, count: usize) {
     let channel = format!("distributed-lock:free:{}", full(key));
-    eventually("a waiter has subscribed", LATE, async || {
-        let listens = |server: &&&RedisServer| !server.cli(&["PUBSUB", "NUMSUB", &channel]).ends_with("\n0");
+    // In a cluster it has the slot's tag in front.
+    let lines = format!("distributed-lock:line:*{}", full(key));
+    eventually("a waiter stands in line, or has subscribed", LATE, async || {
+        let listens = |server: &&&RedisServer| {
+            !server.cli(&["PUBSUB", "NUMSUB", &channel]).ends_with("\n0")
+                || !server.cli(&["KEYS", &lines]).trim().is_empty()
+        };
         servers.iter().filter(listens).count() >= count
     })
     .await;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "queue")]
 mod calls;
+mod line;
+mod listening;
 mod store;
 
 use std::collections::HashMap;
@@ -10,7 +12,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use self::store::{Store, Waiter};
+pub(crate) use self::line::{Applicant, Turn};
+use self::listening::Listener;
+pub(crate) use self::store::Store;
 use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
 use crate::clock::Clock;
 
@@ -48,8 +52,8 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
 
 // The clock is the caller's, so that a test's paused clock is the store's clock too.
 impl Backend for MemoryBackend {
-    fn is_local(&self) -> bool {
-        true
+    fn store(&self) -> Option<&Arc<Store>> {
+        Some(&self.store)
     }
 
     fn acquire<'a>(
@@ -58,7 +62,9 @@ impl Backend for MemoryBackend {
         ttl: Duration,
         _within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        ready(Ok(self.store.acquire(claim, ttl, Clock::here().now())))
+        let (clock, now) = Clock::here_and_now();
+        let owner = claim.value.owner.clone().unwrap_or_else(|| "".into());
+        ready(Ok(self.store.acquire(claim, &owner, ttl, clock, now)))
     }
 
     fn renew<'a>(
@@ -80,7 +86,8 @@ impl Backend for MemoryBackend {
         leave: Leave,
         _within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        ready(Ok(self.store.release(claim, leave, Clock::here().now())))
+        let (clock, now) = Clock::here_and_now();
+        ready(Ok(self.store.release(claim, leave, clock, || now)))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
@@ -88,7 +95,8 @@ impl Backend for MemoryBackend {
     }
 
     fn force_release<'a>(&'a self, name: &'a str, _within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
-        ready(Ok(self.store.force_release(name, Clock::here().now())))
+        let (clock, now) = Clock::here_and_now();
+        ready(Ok(self.store.force_release(name, clock, now)))
     }
 
     #[cfg(feature = "queue")]
@@ -97,6 +105,6 @@ impl Backend for MemoryBackend {
     }
 
     fn wakeup(&self, name: &str, _runtime: &Handle) -> Box<dyn Wakeup> {
-        Box::new(Waiter::new(Arc::clone(&self.store), name))
+        Box::new(Listener::new(Arc::clone(&self.store), name))
     }
 }

@@ -1,21 +1,22 @@
-//! The table of locks and of those who wait for them.
+//! The table of locks. Whoever releases one gives it to the next in its line.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use uuid::Uuid;
 
-use super::super::armed::{Armed, Watcher};
-use super::super::{Acquired, BoxFuture, Claim, Leave, Released, Renewed, Stored, Wakeup};
+use super::super::{Acquired, Claim, Leave, Released, Renewed, Stored, Value};
 #[cfg(feature = "queue")]
 use super::calls::Shelf;
+use super::line::{Line, Woken};
+use super::listening::Listening;
 use crate::Fence;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 
 /// A std mutex, because it is held for a few map operations and never across an await.
 #[derive(Default)]
-pub(super) struct Store {
+pub(crate) struct Store {
     tables: Mutex<Tables>,
     /// The stored calls of each namespace. A std mutex, held for a look.
     #[cfg(feature = "queue")]
@@ -23,30 +24,65 @@ pub(super) struct Store {
 }
 
 #[derive(Default)]
-struct Tables {
-    held: HashMap<String, Entry>,
-    /// Who waits for a name, however it is held. An entry is there while somebody waits.
-    waiting: HashMap<String, Queue>,
-    /// The last fence that was given to any hold of any name.
-    last_fence: u64,
-    /// How many entries `held` may have before those that have expired are swept out.
+pub(super) struct Tables {
+    /// The locks that are held or waited for, and some that were: most are taken again soon.
+    pub(super) locks: HashMap<Box<str>, Lock, foldhash::fast::RandomState>,
+    pub(super) listening: Listening,
+    pub(super) fences: Fences,
+    /// How many entries `locks` may have before those that nobody uses are swept out.
     sweep_at: usize,
 }
 
-struct Entry {
-    value: String,
-    expires: Moment,
+pub(super) struct Lock {
+    /// Of the last holder's manager. It stays when the holder goes, because mostly the next one has the same.
+    owner: Arc<str>,
+    pub(super) holder: Option<Holder>,
+    pub(super) line: Line,
 }
 
-struct Queue {
-    notify: Arc<Notify>,
-    /// For a bell: everybody is woken.
-    rung: Armed,
-    waiters: usize,
+pub(super) struct Holder {
+    pub(super) token: Uuid,
+    pub(super) fence: Fence,
+    /// When it was granted; by its own clock, as the next.
+    pub(super) since: Moment,
+    pub(super) expires: Moment,
+}
+
+/// Fewer entries are never swept out.
+const KEPT: usize = 1_024;
+
+/// Gives the fences.
+pub(super) struct Fences {
+    /// The last one, of any hold of any name.
+    last: u64,
+    /// One moment on the wall, in microseconds since 1970, and on the lease clock.
+    origin: (u64, Moment),
+}
+
+impl Default for Fences {
+    fn default() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = u64::try_from(wall.as_micros()).unwrap_or_default();
+        Self {
+            last: 0,
+            origin: (micros, Clock::Real.now()),
+        }
+    }
+}
+
+impl Fences {
+    /// By the same rule as on a server: the larger of the last plus one and the time in microseconds.
+    pub(super) fn next(&mut self, now: Moment) -> Fence {
+        let (wall, moment) = self.origin;
+        // A clock that was paused may lie before the origin.
+        let micros = (wall + now.nanos_since(moment) / 1_000).saturating_sub(moment.nanos_since(now) / 1_000);
+        self.last = micros.max(self.last + 1);
+        Fence::from(self.last)
+    }
 }
 
 impl Store {
-    fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         // No operation panics half-way through a change, so a poisoned table is still a whole one.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,229 +93,177 @@ impl Store {
         Arc::clone(shelves.entry(namespace.to_owned()).or_default())
     }
 
-    /// Wakes everybody who waits for `name`.
-    #[cfg(feature = "queue")]
-    pub(super) fn ring(&self, name: &str) {
-        if let Some(queue) = self.tables().waiting.get(name) {
-            queue.rung.ring();
-        }
-    }
-
-    pub(super) fn acquire(&self, claim: &Claim, ttl: Duration, now: Moment) -> Acquired {
-        let mut tables = self.tables();
-        if let Some(entry) = tables.alive(&claim.name, now)
-            && entry.value != claim.value
-        {
-            return Acquired::Busy(Some(entry.expires.since(now)));
-        }
-        tables.sweep(now);
-        let fence = tables.next_fence();
-        let entry = Entry {
-            value: claim.value.clone(),
-            expires: now.plus(ttl),
+    /// Makes `claim` the holder if nobody else is, and nobody waits to be. `clock`: what `now` is read from, as below.
+    pub(crate) fn acquire(
+        &self,
+        claim: &Claim,
+        owner: &Arc<str>,
+        ttl: Duration,
+        clock: Clock,
+        now: Moment,
+    ) -> Acquired {
+        let mut guard = self.tables();
+        let tables = &mut *guard;
+        let Some(lock) = tables.locks.get_mut(&*claim.name) else {
+            let fence = tables.fences.next(now);
+            let mut lock = Lock::new(owner);
+            lock.hold(claim.value.token, owner, fence, ttl, now);
+            tables.sweep(now);
+            tables.locks.insert(claim.name.as_str().into(), lock);
+            return Acquired::Granted(fence);
         };
-        tables.held.insert(claim.name.clone(), entry);
+        match &lock.holder {
+            Some(holder) if holder.expires > now && holder.token != claim.value.token => {
+                return Acquired::Busy(Some(holder.expires.since(now)));
+            }
+            Some(holder) if holder.expires > now => {}
+            // The last holder's time was over, and somebody was there before.
+            Some(_) | None if !lock.line.is_empty() => {
+                let woken = lock.pass_on(&mut tables.fences, clock, now);
+                let remaining = lock.alive(now).map(|holder| holder.expires.since(now));
+                drop(guard);
+                woken.wake();
+                return Acquired::Busy(remaining);
+            }
+            Some(_) | None => {}
+        }
+        let fence = tables.fences.next(now);
+        lock.hold(claim.value.token, owner, fence, ttl, now);
         Acquired::Granted(fence)
     }
 
-    pub(super) fn renew(&self, claim: &Claim, ttl: Duration, now: Moment) -> Renewed {
-        match self.tables().alive(&claim.name, now) {
+    pub(crate) fn renew(&self, claim: &Claim, ttl: Duration, now: Moment) -> Renewed {
+        match self.tables().holder(&claim.name, now) {
             None => Renewed::Missing,
-            Some(entry) if entry.value != claim.value => Renewed::Taken,
-            Some(entry) => {
-                entry.expires = now.plus(ttl);
+            Some(holder) if holder.token != claim.value.token => Renewed::Taken,
+            Some(holder) => {
+                holder.expires = now.plus(ttl);
                 Renewed::Extended
             }
         }
     }
 
-    pub(super) fn release(&self, claim: &Claim, leave: Leave, now: Moment) -> Released {
-        let mut tables = self.tables();
-        match tables.alive(&claim.name, now) {
-            Some(entry) if entry.value == claim.value => match leave {
-                Leave::TakenFor(rest) => {
-                    entry.expires = now.plus(rest);
-                    // It may expire earlier than who waits believes.
-                    tables.wake(&claim.name);
+    /// Ends the hold of `claim` and gives the lock to the next in line. Mostly there is none, and the time is not asked
+    /// for.
+    pub(crate) fn release(&self, claim: &Claim, leave: Leave, clock: Clock, now: impl Fn() -> Moment) -> Released {
+        let mut guard = self.tables();
+        let tables = &mut *guard;
+        let Some(lock) = tables.locks.get_mut(&*claim.name) else {
+            return Released::Missing;
+        };
+        match &mut lock.holder {
+            Some(holder) if holder.token == claim.value.token => {
+                let woken = match leave {
+                    Leave::TakenFor(rest) => {
+                        holder.expires = now().plus(rest);
+                        // It may expire earlier than who waits believes.
+                        Woken([None, lock.misled()])
+                    }
+                    Leave::Nothing if lock.line.is_empty() => {
+                        lock.holder = None;
+                        Woken::NOBODY
+                    }
+                    Leave::Nothing => lock.pass_on(&mut tables.fences, clock, now()),
+                };
+                if woken.is_nobody() {
+                    tables.listening.wake(&claim.name);
                 }
-                Leave::Nothing => tables.free(&claim.name),
-            },
-            Some(_) => return Released::Taken,
-            None => return Released::Missing,
+                drop(guard);
+                woken.wake();
+                Released::Done
+            }
+            Some(holder) if holder.expires > now() => Released::Taken,
+            Some(_) | None => Released::Missing,
         }
-        Released::Done
     }
 
     pub(super) fn inspect(&self, name: &str, now: Moment) -> Option<Stored> {
-        self.tables().alive(name, now).map(|entry| Stored {
-            value: entry.value.clone(),
-            remaining: Some(entry.expires.since(now)),
+        let mut tables = self.tables();
+        let lock = tables.locks.get_mut(name)?;
+        let owner = Some(Arc::clone(&lock.owner));
+        let holder = lock.alive(now)?;
+        let token = holder.token;
+        Some(Stored {
+            value: Value { token, owner }.text(),
+            remaining: Some(holder.expires.since(now)),
         })
     }
 
-    pub(super) fn force_release(&self, name: &str, now: Moment) -> bool {
-        let mut tables = self.tables();
-        let held = tables.alive(name, now).is_some();
-        if held {
-            tables.free(name);
+    pub(super) fn force_release(&self, name: &str, clock: Clock, now: Moment) -> bool {
+        let mut guard = self.tables();
+        let tables = &mut *guard;
+        let Some(lock) = tables.locks.get_mut(name) else {
+            return false;
+        };
+        let held = lock.alive(now).is_some();
+        let woken = lock.pass_on(&mut tables.fences, clock, now);
+        if woken.is_nobody() {
+            tables.listening.wake(name);
         }
+        drop(guard);
+        woken.wake();
         held
     }
 }
 
 impl Tables {
-    /// The entry of `name` if its time is not over.
-    fn alive(&mut self, name: &str, now: Moment) -> Option<&mut Entry> {
-        self.held.get_mut(name).filter(|entry| entry.expires > now)
+    /// The holder of `name` if its time is not over.
+    fn holder(&mut self, name: &str, now: Moment) -> Option<&mut Holder> {
+        self.locks.get_mut(name)?.alive(now)
     }
 
-    fn free(&mut self, name: &str) {
-        self.held.remove(name);
-        self.wake(name);
-    }
-
-    fn wake(&self, name: &str) {
-        // One is enough: whoever is woken takes the lock, and its release wakes the next.
-        if let Some(queue) = self.waiting.get(name) {
-            queue.notify.notify_one();
+    /// Throws out what nobody uses, once the table has doubled since the last time: constant cost for each new lock.
+    pub(super) fn sweep(&mut self, now: Moment) {
+        if self.locks.len() >= self.sweep_at {
+            self.locks
+                .retain(|_, lock| lock.alive(now).is_some() || !lock.line.is_empty());
+            self.sweep_at = (self.locks.len() * 2).max(KEPT);
         }
-    }
-
-    /// Throws out holders that died, once the table has doubled since the last time: constant cost for each hold.
-    fn sweep(&mut self, now: Moment) {
-        if self.held.len() >= self.sweep_at {
-            self.held.retain(|_, entry| entry.expires > now);
-            self.sweep_at = (self.held.len() * 2).max(64);
-        }
-    }
-
-    /// By the same rule as on a server: the larger of the last plus one and the time in microseconds.
-    fn next_fence(&mut self) -> Fence {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(time.as_micros()).unwrap_or_default();
-        self.last_fence = micros.max(self.last_fence + 1);
-        Fence::from(self.last_fence)
     }
 }
 
-/// A place in the queue for one name.
-pub(super) struct Waiter {
-    store: Arc<Store>,
-    name: String,
-    notify: Arc<Notify>,
-    rung: Watcher,
-}
-
-impl Waiter {
-    pub(super) fn new(store: Arc<Store>, name: &str) -> Self {
-        let (notify, rung) = {
-            let mut tables = store.tables();
-            let queue = tables.waiting.entry(name.to_owned()).or_insert_with(|| Queue {
-                notify: Arc::new(Notify::new()),
-                rung: Armed::default(),
-                waiters: 0,
-            });
-            queue.waiters += 1;
-            (Arc::clone(&queue.notify), queue.rung.watch())
-        };
+impl Lock {
+    pub(super) fn new(owner: &Arc<str>) -> Self {
         Self {
-            store,
-            name: name.to_owned(),
-            notify,
-            rung,
+            owner: Arc::clone(owner),
+            holder: None,
+            line: Line::default(),
         }
     }
-}
 
-impl Wakeup for Waiter {
-    fn armed(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    pub(super) fn hold(&mut self, token: Uuid, owner: &Arc<str>, fence: Fence, ttl: Duration, since: Moment) {
+        if !Arc::ptr_eq(&self.owner, owner) {
+            self.owner = Arc::clone(owner);
+        }
+        self.holder = Some(Holder {
+            token,
+            fence,
+            since,
+            expires: since.plus(ttl),
+        });
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            // Which of the two does not matter, and neither is lost with the other.
-            tokio::select! {
-                biased;
-                () = self.notify.notified() => {}
-                () = self.rung.changed() => {}
-            }
-        })
+    pub(super) fn alive(&mut self, now: Moment) -> Option<&mut Holder> {
+        self.holder.as_mut().filter(|holder| holder.expires > now)
     }
-}
 
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        let mut tables = self.store.tables();
-        let Some(queue) = tables.waiting.get_mut(&self.name) else {
-            return;
+    pub(super) fn is_held_by(&self, token: Uuid) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.token == token)
+    }
+
+    /// Ends whatever hold there is, and makes the first in line the holder.
+    pub(super) fn pass_on(&mut self, fences: &mut Fences, clock: Clock, now: Moment) -> Woken {
+        let Some(first) = self.line.take_first() else {
+            self.holder = None;
+            return Woken::NOBODY;
         };
-        queue.waiters -= 1;
-        if queue.waiters == 0 {
-            tables.waiting.remove(&self.name);
-        } else if !tables.held.contains_key(&self.name) {
-            // This one may have been woken and then given up; the wake-up must not be lost with it.
-            self.notify.notify_one();
-        }
+        // The lease counts by the clock of its holder.
+        let since = if first.clock == clock { now } else { first.clock.now() };
+        self.hold(first.token, &first.owner, fences.next(now), first.ttl, since);
+        Woken([Some(first.waker), self.misled()])
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claim(value: &str) -> Claim {
-        Claim {
-            name: "k".to_owned(),
-            value: value.to_owned(),
-        }
-    }
-
-    const TTL: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_second_claim_is_busy_until_the_first_is_released() {
-        let store = Store::default();
-        let now = Moment::from_nanos(0);
-        assert!(matches!(store.acquire(&claim("a"), TTL, now), Acquired::Granted(_)));
-        assert_eq!(store.acquire(&claim("b"), TTL, now), Acquired::Busy(Some(TTL)));
-        assert_eq!(store.release(&claim("b"), Leave::Nothing, now), Released::Taken);
-        assert_eq!(store.release(&claim("a"), Leave::Nothing, now), Released::Done);
-        assert!(matches!(store.acquire(&claim("b"), TTL, now), Acquired::Granted(_)));
-    }
-
-    #[test]
-    fn the_same_claim_sent_twice_is_granted_twice_with_growing_fences() {
-        let store = Store::default();
-        let now = Moment::from_nanos(0);
-        let (Acquired::Granted(first), Acquired::Granted(second)) = (
-            store.acquire(&claim("a"), TTL, now),
-            store.acquire(&claim("a"), TTL, now),
-        ) else {
-            panic!("both must be granted");
-        };
-        assert!(first < second);
-    }
-
-    #[test]
-    fn a_renewal_never_creates_a_key() {
-        let store = Store::default();
-        let now = Moment::from_nanos(0);
-        store.acquire(&claim("a"), TTL, now);
-        assert_eq!(store.renew(&claim("a"), TTL, now.plus(TTL)), Renewed::Missing);
-        assert_eq!(store.inspect("k", now.plus(TTL)), None);
-    }
-
-    #[test]
-    fn holders_that_died_do_not_pile_up() {
-        let store = Store::default();
-        for number in 0..1_000_u64 {
-            let claim = Claim {
-                name: number.to_string(),
-                value: "a".to_owned(),
-            };
-            store.acquire(&claim, TTL, Moment::from_nanos(number * 1_000_000_000));
-        }
-        assert!(store.tables().held.len() <= 64);
-    }
-}
+#[path = "tests/store.rs"]
+mod tests;

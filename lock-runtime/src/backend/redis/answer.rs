@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Applied, Failure, FailureKind, Released, Renewed, Stored};
+use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Woken};
 use crate::Fence;
 
 /// One server's word on a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend) enum Vote {
-    Granted(Fence),
-    /// Granted, and the fence is to be asked for.
-    WithoutFence,
+    /// Granted, and the proposed fence is known there: it was above all that were.
+    Counted {
+        /// The server's time, in microseconds.
+        time: u64,
+    },
+    /// Granted, and the proposed fence does not count there.
+    Ahead {
+        /// What does.
+        counter: u64,
+        time: u64,
+    },
     /// Another claim holds the lock there.
     Busy {
         remaining: Option<Duration>,
@@ -21,25 +29,69 @@ pub(in crate::backend) enum Vote {
 }
 
 pub(super) fn vote(reply: &Value) -> Result<Vote, Failure> {
-    let Value::Array(parts) = reply else {
-        return Err(unexpected(reply));
+    let number = |number: &i64| u64::try_from(*number).map_err(|_| unexpected(reply));
+    let parts = match reply {
+        Value::Int(time) => return Ok(Vote::Counted { time: number(time)? }),
+        Value::Array(parts) => parts.as_slice(),
+        _ => return Err(unexpected(reply)),
     };
-    match parts.as_slice() {
+    match parts {
+        [Value::Int(counter), Value::Int(time)] => Ok(Vote::Ahead {
+            counter: number(counter)?,
+            time: number(time)?,
+        }),
         [Value::Int(0), Value::Int(pttl), Value::BulkString(holder)] => Ok(Vote::Busy {
             remaining: remaining(*pttl),
             holder: holder.clone(),
         }),
-        [Value::Int(-1), Value::Int(0)] => Ok(Vote::WithoutFence),
-        [granted @ Value::Int(_), Value::Int(0)] => fence(granted).map(Vote::Granted),
+        _ => Err(unexpected(reply)),
+    }
+}
+
+/// The answer to a claim; `None`: it holds the lock, and the fence is to be asked for.
+pub(super) fn acquired(reply: &Value) -> Result<Option<Acquired>, Failure> {
+    let parts = match reply {
+        Value::Array(parts) => parts.as_slice(),
+        Value::Int(-1) => return Ok(None),
+        // No need of anything beside it, and cheapest for the server as it is.
+        granted => return fence(granted).map(|fence| Some(Acquired::Granted(fence))),
+    };
+    match parts {
+        [Value::Int(0), Value::Int(pttl), Value::BulkString(_)] => Ok(Some(Acquired::Busy(remaining(*pttl)))),
+        _ => Err(unexpected(reply)),
+    }
+}
+
+/// Whether a fence is known to a server where the claim holds the lock.
+pub(super) fn raised(reply: &Value) -> Result<bool, Failure> {
+    match reply {
+        Value::Int(-1) => Ok(false),
+        Value::Int(0..) => Ok(true),
         _ => Err(unexpected(reply)),
     }
 }
 
 pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
-    match reply {
-        Value::Int(fence) => u64::try_from(*fence).map(Fence::from).map_err(|_| unexpected(reply)),
-        _ => Err(unexpected(reply)),
-    }
+    let fence = match reply {
+        Value::Int(fence) => u64::try_from(*fence).ok(),
+        Value::BulkString(fence) => str::from_utf8(fence).ok().and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    fence.map(Fence::from).ok_or_else(|| unexpected(reply))
+}
+
+/// What a message to those in line says: to which claim, and what.
+pub(super) fn told(message: &[u8]) -> Option<(&str, Woken)> {
+    let (fence, rest) = str::from_utf8(message).ok()?.split_once(' ')?;
+    let (question, claim) = rest.split_once(' ')?;
+    let woken = match fence.parse().ok()? {
+        0 => Woken::Look,
+        fence => Woken::Granted {
+            fence: Fence::from(fence),
+            question: question.parse().ok()?,
+        },
+    };
+    Some((claim, woken))
 }
 
 pub(super) fn released(reply: &Value) -> Result<Released, Failure> {

@@ -93,7 +93,7 @@ impl Connection {
             (live, Value::Array(replies)) => Ok(replies
                 .into_iter()
                 .map(|reply| match reply {
-                    Value::ServerError(error) => Err(self.refused(&live, error.into())),
+                    Value::ServerError(error) => Err(self.0.refused(&live, error.into())),
                     reply => Ok(reply),
                 })
                 .collect()),
@@ -121,9 +121,9 @@ impl Connection {
             live.missed.store(0, Ordering::Relaxed);
         }
         match answer {
-            Ok(Ok(Value::ServerError(error))) => Err(self.refused(&live, error.into())),
+            Ok(Ok(Value::ServerError(error))) => Err(self.0.refused(&live, error.into())),
             Ok(Ok(reply)) => Ok((live, reply)),
-            Ok(Err(error)) => Err(self.refused(&live, error)),
+            Ok(Err(error)) => Err(self.0.refused(&live, error)),
             Err(_) => {
                 // The library keeps such a connection for ever; a server that hung and came back, or a half-open
                 // connection, would cost every later command its whole deadline.
@@ -135,28 +135,29 @@ impl Connection {
             }
         }
     }
+}
 
-    /// What an error means, also for the connection.
-    fn refused(&self, live: &Live, error: RedisError) -> Refusal {
-        use ServerErrorKind::{MasterDown, NoScript, ReadOnly};
-        match error.kind() {
-            ErrorKind::Server(NoScript) => return Refusal::NoScript,
-            // The address may lead to the new master by now, but this connection never will.
-            ErrorKind::Server(ReadOnly | MasterDown) => self.0.replace(live.number),
-            ErrorKind::Server(_) | ErrorKind::Extension => {}
-            // Everything but the server's own word means that the connection is not to be relied on any more.
-            _ => self.0.replace(live.number),
+/// What an error means, and whether the connection is not to be relied on any more.
+pub(super) fn refusal(error: RedisError) -> (Refusal, bool) {
+    use ServerErrorKind::{MasterDown, NoScript, ReadOnly};
+    let broken = match error.kind() {
+        ErrorKind::Server(NoScript) => return (Refusal::NoScript, false),
+        // The address may lead to the new master by now, but this connection never will.
+        ErrorKind::Server(ReadOnly | MasterDown) => true,
+        ErrorKind::Server(_) | ErrorKind::Extension => false,
+        // Everything but the server's own word.
+        _ => true,
+    };
+    let refusal = match (error.kind(), error.redirect_node()) {
+        (ErrorKind::Server(ServerErrorKind::Moved), Some((address, _))) => Refusal::Moved(address.to_owned()),
+        (ErrorKind::Server(ServerErrorKind::Ask), Some((address, _))) => Refusal::Ask(address.to_owned()),
+        (ErrorKind::Server(ServerErrorKind::TryAgain), _) => Refusal::TryAgain(classify(error)),
+        (ErrorKind::Server(ServerErrorKind::ClusterDown | ReadOnly | MasterDown), _) => {
+            Refusal::Elsewhere(classify(error))
         }
-        match (error.kind(), error.redirect_node()) {
-            (ErrorKind::Server(ServerErrorKind::Moved), Some((address, _))) => Refusal::Moved(address.to_owned()),
-            (ErrorKind::Server(ServerErrorKind::Ask), Some((address, _))) => Refusal::Ask(address.to_owned()),
-            (ErrorKind::Server(ServerErrorKind::TryAgain), _) => Refusal::TryAgain(classify(error)),
-            (ErrorKind::Server(ServerErrorKind::ClusterDown | ReadOnly | MasterDown), _) => {
-                Refusal::Elsewhere(classify(error))
-            }
-            _ => Refusal::Other(classify(error)),
-        }
-    }
+        _ => Refusal::Other(classify(error)),
+    };
+    (refusal, broken)
 }
 
 /// What goes over a connection in one piece.
@@ -222,14 +223,8 @@ impl Shared {
     async fn open(&self, door: &Door) -> Result<MultiplexedConnection, Failure> {
         let mut connection = door.open().await?;
         // Nothing of an operation was sent yet.
-        match timeout(VET, self.place.vet(door, &mut connection)).await {
-            Ok(Ok(())) => Ok(connection),
-            Ok(Err(failure)) => Err(Failure {
-                applied: Applied::No,
-                ..failure
-            }),
-            Err(_) => Err(no_answer("waiting for the first answer of", Applied::No)),
-        }
+        vet(&*self.place, door, &mut connection).await?;
+        Ok(connection)
     }
 
     /// The present connection, if it leads to where the place is now.
@@ -242,6 +237,14 @@ impl Shared {
         self.moved.as_ref().map_or(0, |moved| *moved.borrow())
     }
 
+    fn refused(&self, live: &Live, error: RedisError) -> Refusal {
+        let (refusal, broken) = refusal(error);
+        if broken {
+            self.replace(live.number);
+        }
+        refusal
+    }
+
     fn replace(&self, number: u64) {
         let mut slot = self.slot();
         if slot.as_ref().is_some_and(|live| live.number == number) {
@@ -251,6 +254,18 @@ impl Shared {
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the server of a new connection whether it may be used.
+pub(super) async fn vet(place: &dyn Place, door: &Door, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    match timeout(VET, place.vet(door, connection)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failure)) => Err(Failure {
+            applied: Applied::No,
+            ..failure
+        }),
+        Err(_) => Err(no_answer("waiting for the first answer of", Applied::No)),
     }
 }
 

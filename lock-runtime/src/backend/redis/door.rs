@@ -87,7 +87,12 @@ impl Door {
         }
     }
 
-    async fn multiplexed(&self) -> RedisResult<MultiplexedConnection> {
+    /// Opens a connection that lives on the runtime around the caller; needs no timer there, and knows no limit.
+    ///
+    /// # Errors
+    ///
+    /// The library's.
+    pub(super) async fn multiplexed(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             // Ours are around everything, and the library's response timeout costs 3 % (measured).

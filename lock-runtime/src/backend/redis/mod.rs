@@ -5,17 +5,26 @@
 
 mod answer;
 mod checks;
+mod claiming;
 mod cluster;
 mod connection;
 mod door;
 mod failure;
+mod here;
 mod info;
+mod lanes;
+mod line;
+mod member;
 mod node;
 mod place;
 #[cfg(feature = "queue")]
 mod queue;
 mod script;
+mod seats;
 mod sentinel;
+#[cfg(test)]
+#[path = "tests/server.rs"]
+mod server;
 mod servers;
 mod slot;
 mod standing;
@@ -28,20 +37,26 @@ use std::time::Duration;
 use ::url::Url;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use self::cluster::Cluster;
-use self::node::{Confirmation, Node};
-use self::script::{ACQUIRE, FENCE, INSPECT, RAISE, RELEASE, ScriptCall};
+use self::lanes::Lanes;
+use self::line::GRANTED;
+use self::node::Node;
+use self::script::{INSPECT, RELEASE, ScriptCall};
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
-use super::{Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Wakeup};
+use super::{
+    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
+};
+use crate::LockError;
 use crate::url::Settings;
-use crate::{Fence, LockError};
 
 pub(super) use self::answer::Vote;
 pub(super) use self::door::Door;
 pub(super) use self::info::door;
+pub(super) use self::member::{Question, Wake};
 pub(super) use self::place::Place;
 pub(super) use self::standing::Group;
 
@@ -53,19 +68,15 @@ const LONGEST_TTL: &str = "distributed-lock:longest-ttl";
 /// Stands before a lock's full name in the name of its wake-up channel.
 const CHANNEL: &str = "distributed-lock:free:";
 
-/// Who is woken by a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wake {
-    Waiters,
-    /// The claim never held the lock: waking would only make everybody try at once.
-    Nobody,
-}
-
 pub(crate) struct RedisBackend {
     servers: Arc<Servers>,
+    /// The connections on the callers' runtimes, where there may be some.
+    lanes: Option<Lanes>,
     wakeups: Arc<Wakeups>,
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
+    /// The channel on which this manager's claims are told that they have the lock. Its own, so that nobody else is.
+    granted: String,
     /// So many replicas must have a lease before it counts.
     min_replicas: usize,
 }
@@ -107,118 +118,49 @@ impl RedisBackend {
         Ok(Self {
             wakeups: Arc::new(Wakeups::new(cluster.any_node())),
             servers: Arc::new(Servers::Cluster(cluster)),
+            // It would take one for each node.
+            lanes: None,
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
         })
     }
 
     /// Whatever server is at `place`.
     pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
+        // Replicas are waited for on connections of their own.
+        let lanes = (settings.lanes && settings.min_replicas == 0)
+            .then(|| Lanes::new(Arc::clone(&place), Arc::clone(&disturbed)));
         Self {
+            lanes,
             wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
+            granted: granted_channel(),
             min_replicas: settings.min_replicas,
-        }
-    }
-
-    /// What this server says to a claim, as one of several independent ones: it keeps the longest ttl in mind.
-    pub(super) async fn vote(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Vote, Failure> {
-        let call = ACQUIRE
-            .keys(3)
-            .arg(&claim.name)
-            .arg(FENCE_COUNTER)
-            .arg(LONGEST_TTL)
-            .arg(&claim.value)
-            .arg(millis(ttl));
-        answer::vote(&self.servers.run(&claim.name, &call, None, within).await?)
-    }
-
-    /// From now on this server gives fences above `fence` only. Its counter, when that had come so far before.
-    pub(super) async fn raise(&self, fence: Fence, within: Duration) -> Result<Option<Fence>, Failure> {
-        let call = RAISE.keys(1).arg(FENCE_COUNTER).arg(fence.get());
-        let counter = answer::fence(&self.servers.run(FENCE_COUNTER, &call, None, within).await?)?;
-        Ok((counter.get() > 0).then_some(counter))
-    }
-
-    /// Keeps in mind that a key may stay for so long.
-    pub(super) async fn note_ttl(&self, ttl: Duration, within: Duration) -> Result<(), Failure> {
-        let call = RAISE.keys(1).arg(LONGEST_TTL).arg(millis(ttl));
-        self.servers.run(LONGEST_TTL, &call, None, within).await.map(drop)
-    }
-
-    pub(super) async fn end(
-        &self,
-        claim: &Claim,
-        leave: Leave,
-        wake: Wake,
-        within: Duration,
-    ) -> Result<Released, Failure> {
-        let call = release(&claim.name, claim.value.as_bytes(), leave, wake);
-        answer::released(&self.servers.run(&claim.name, &call, None, within).await?)
-    }
-
-    async fn claim(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
-        let confirmation = (self.min_replicas > 0).then(|| Confirmation {
-            replicas: self.min_replicas,
-            undo: release(&claim.name, claim.value.as_bytes(), Leave::Nothing, Wake::Waiters),
-        });
-        let counter = self.servers.counter(&claim.name);
-        let call = ACQUIRE
-            .keys(2)
-            .arg(&claim.name)
-            .arg(&*counter)
-            .arg(&claim.value)
-            .arg(millis(ttl));
-        let started = tokio::time::Instant::now();
-        let reply = match self
-            .servers
-            .run_whole(&claim.name, &call, confirmation.as_ref(), within)
-            .await?
-        {
-            Some(reply) => reply,
-            // The slot is on its way to another node, and the lock and the counter are on different ones: first the
-            // lock, then its fence. Whoever comes next takes the lock later, and so gets a larger one.
-            None => {
-                let call = ACQUIRE.keys(1).arg(&claim.name).arg(&claim.value).arg(millis(ttl));
-                let within = within.saturating_sub(started.elapsed());
-                self.servers
-                    .run(&claim.name, &call, confirmation.as_ref(), within)
-                    .await?
-            }
-        };
-        match answer::vote(&reply)? {
-            Vote::Granted(fence) => Ok(Acquired::Granted(fence)),
-            Vote::Busy { remaining, .. } => Ok(Acquired::Busy(remaining)),
-            Vote::WithoutFence => {
-                let call = FENCE.keys(1).arg(&*counter);
-                let within = within.saturating_sub(started.elapsed());
-                let fence = self
-                    .servers
-                    .run(&counter, &call, None, within)
-                    .await
-                    .map_err(|failure| Failure {
-                        // The lock is taken already.
-                        applied: super::Applied::Unknown,
-                        ..failure
-                    })?;
-                Ok(Acquired::Granted(answer::fence(&fence)?))
-            }
         }
     }
 }
 
 fn release(name: &str, value: &[u8], leave: Leave, wake: Wake) -> ScriptCall {
-    let rest = match leave {
-        Leave::Nothing => 0,
-        // Upwards: the lock stays taken at least so long.
-        Leave::TakenFor(rest) => millis(rest) + 1,
-    };
     let channel = match wake {
         Wake::Waiters => channel(name),
         Wake::Nobody => String::new(),
     };
-    RELEASE.keys(1).arg(name).arg(value).arg(rest).arg(channel)
+    RELEASE.keys(1).arg(name).arg(value).arg(rest(leave)).arg(channel)
+}
+
+/// For how many milliseconds the lock stays taken.
+fn rest(leave: Leave) -> u64 {
+    match leave {
+        Leave::Nothing => 0,
+        // Upwards: the lock stays taken at least so long.
+        Leave::TakenFor(rest) => millis(rest) + 1,
+    }
+}
+
+fn granted_channel() -> String {
+    format!("{GRANTED}{}", Uuid::new_v4())
 }
 
 fn channel(name: &str) -> String {
@@ -241,7 +183,24 @@ impl Backend for RedisBackend {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        Box::pin(self.claim(claim, ttl, within))
+        Box::pin(self.claim(claim, ttl, 1, within))
+    }
+
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        Box::pin(self.claim_in_turn(claim, turn, within))
+    }
+
+    fn keeps_places(&self) -> bool {
+        self.has_line()
+    }
+
+    fn reserves_fences(&self) -> bool {
+        true
     }
 
     fn renew<'a>(
@@ -259,7 +218,11 @@ impl Backend for RedisBackend {
         leave: Leave,
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        Box::pin(self.end(claim, leave, Wake::Waiters, within))
+        // And its place in the line, so that giving up a turn is the same.
+        Box::pin(async move {
+            let value = claim.value.text();
+            self.end_in_turn(&claim.name, value.as_bytes(), leave, within).await
+        })
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
@@ -270,19 +233,7 @@ impl Backend for RedisBackend {
     }
 
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(async move {
-            // First who holds it, then that hold only: the deletion may be sent twice, and must not hit the next one.
-            let holder = self
-                .servers
-                .run_twice(name, &INSPECT.keys(1).arg(name), within / 2)
-                .await?;
-            let Some(value) = answer::raw_value(&holder)? else {
-                return Ok(false);
-            };
-            let call = release(name, value, Leave::Nothing, Wake::Waiters);
-            // Done, gone in the meantime, or released and taken again: that hold is over.
-            answer::released(&self.servers.run_twice(name, &call, within / 2).await?).map(|_| true)
-        })
+        Box::pin(self.end_whoever_holds(name, within))
     }
 
     fn route(&self) -> u64 {
@@ -291,6 +242,36 @@ impl Backend for RedisBackend {
             return fastrand::u64(1..);
         }
         self.servers.route()
+    }
+
+    fn acquire_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        self.claim_here(claim, ttl, runtime)
+    }
+
+    fn release_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+        self.end_here(claim)
+    }
+
+    fn release_after<'a>(
+        &'a self,
+        route: u64,
+        claim: &'a Claim,
+        within: Duration,
+    ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
+        if route == self.route() {
+            return Some(self.release(claim, Leave::Nothing, within));
+        }
+        self.end_after(route, claim, within)
+    }
+
+    fn no_answer(&self, route: u64) {
+        self.give_up(route);
+    }
+
+    fn close(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.close();
+        }
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
@@ -305,6 +286,14 @@ impl Backend for RedisBackend {
     #[cfg(feature = "queue")]
     fn bell(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
         Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
+    }
+
+    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+        if self.has_line() {
+            Wakeups::stand(&self.wakeups, &self.granted, &claim.value.text(), runtime)
+        } else {
+            self.wakeup(&claim.name, runtime)
+        }
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {

@@ -7,8 +7,8 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::super::{Applied, Failure, FailureKind};
-use super::answer::{self, Vote};
+use super::super::{Acquired, Applied, Failure, FailureKind};
+use super::answer;
 use super::connection::{Connection, Refusal};
 use super::place::Place;
 use super::script::ScriptCall;
@@ -165,7 +165,7 @@ async fn confirm(
 }
 
 fn granted(reply: &Value) -> bool {
-    matches!(answer::vote(reply), Ok(Vote::Granted(_) | Vote::WithoutFence))
+    matches!(answer::acquired(reply), Ok(None | Some(Acquired::Granted(_))))
 }
 
 /// Everybody waits for replicas that do not answer.

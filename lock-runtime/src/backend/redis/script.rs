@@ -4,18 +4,25 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, ToRedisArgs, cmd};
 
-pub(super) static ACQUIRE: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("acquire.lua")), include_str!("acquire.lua"));
-pub(super) static FENCE: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("fence.lua")), include_str!("fence.lua"));
-pub(super) static RAISE: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("raise.lua")), include_str!("raise.lua"));
-pub(super) static RENEW: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("renew.lua")), include_str!("renew.lua"));
-pub(super) static RELEASE: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("release.lua")), include_str!("release.lua"));
-pub(super) static INSPECT: LuaScript =
-    LuaScript::new(|| Script::new(include_str!("inspect.lua")), include_str!("inspect.lua"));
+/// A script of one file, or of several, one behind the other.
+macro_rules! script {
+    ($($file:literal),+) => {
+        LuaScript::new(
+            || Script::new(concat!($(include_str!($file)),+)),
+            concat!($(include_str!($file)),+),
+        )
+    };
+}
+
+pub(super) static ACQUIRE: LuaScript = script!("acquire.lua");
+pub(super) static TURN: LuaScript = script!("line/lib.lua", "turn.lua");
+pub(super) static VOTE: LuaScript = script!("vote.lua");
+pub(super) static FENCE: LuaScript = script!("fence.lua");
+pub(super) static RAISE: LuaScript = script!("raise.lua");
+pub(super) static RENEW: LuaScript = script!("renew.lua");
+// What is first is all that a release runs where nobody stands in line.
+pub(super) static RELEASE: LuaScript = script!("release.lua", "line/lib.lua", "line/next.lua");
+pub(super) static INSPECT: LuaScript = script!("inspect.lua");
 
 /// A script's text, and its hash, found once.
 pub(super) struct LuaScript {

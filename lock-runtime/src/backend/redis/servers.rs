@@ -138,7 +138,7 @@ fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
         call = call.arg(&claim.name);
     }
     for (claim, _) in claims {
-        call = call.arg(&claim.value);
+        call = call.arg(claim.value.text());
     }
     for (_, ttl) in claims {
         call = call.arg(millis(*ttl));

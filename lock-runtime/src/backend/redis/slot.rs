@@ -22,6 +22,11 @@ fn tag(key: &[u8]) -> Option<&[u8]> {
 
 /// The counter for the locks of `slot`: there are as many as slots, however many locks there are.
 pub(super) fn counter(slot: u16) -> String {
+    format!("{FENCE_COUNTER}:{{{}}}", tag_of(slot))
+}
+
+/// A tag that belongs to `slot`.
+pub(super) fn tag_of(slot: u16) -> u32 {
     /// For each slot the smallest number that belongs to it as a tag.
     static TAGS: LazyLock<Vec<u32>> = LazyLock::new(|| {
         let mut tags = vec![u32::MAX; usize::from(SLOTS)];
@@ -37,7 +42,7 @@ pub(super) fn counter(slot: u16) -> String {
         }
         tags
     });
-    format!("{FENCE_COUNTER}:{{{}}}", TAGS[usize::from(slot % SLOTS)])
+    TAGS[usize::from(slot % SLOTS)]
 }
 
 #[cfg(test)]

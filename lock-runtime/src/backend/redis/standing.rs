@@ -25,6 +25,8 @@ use super::{FENCE_COUNTER, LONGEST_TTL, millis};
 
 /// The incarnation that may vote.
 const VOTER: &str = "distributed-lock:voter";
+/// By how many microseconds a fence counter may be ahead of its server's time (see vote.lua).
+const AHEAD_OF_TIME: u64 = 10_000;
 /// How long another server has to say what it knows.
 const ANSWER: Duration = Duration::from_secs(1);
 /// How often a server that may not vote is asked again at most.
@@ -140,6 +142,8 @@ impl Group {
 
 /// What one server remembers.
 struct Known {
+    /// What the time says, in microseconds.
+    time: u64,
     /// It is the incarnation that its marker names: it has forgotten nothing since it votes. One that came back with an
     /// old snapshot has a memory, and forgot all the same.
     remembers: bool,
@@ -154,16 +158,19 @@ async fn known_by(door: &Door) -> Result<Known, Failure> {
 }
 
 async fn known(connection: &mut MultiplexedConnection, run_id: &str) -> Result<Known, RedisError> {
-    let (voter, longest, fence): (Option<String>, Option<u64>, Option<u64>) = pipe()
+    type Facts = (Option<String>, Option<u64>, Option<u64>, (u64, u64));
+    let (voter, longest, fence, (seconds, micros)): Facts = pipe()
         .cmd("GET")
         .arg(VOTER)
         .cmd("GET")
         .arg(LONGEST_TTL)
         .cmd("GET")
         .arg(FENCE_COUNTER)
+        .cmd("TIME")
         .query_async(connection)
         .await?;
     Ok(Known {
+        time: seconds.saturating_mul(1_000_000).saturating_add(micros),
         remembers: voter.as_deref() == Some(run_id),
         longest_ttl: longest.map(Duration::from_millis),
         fence,
@@ -235,17 +242,21 @@ impl Member {
             self.group.bar(self.index, left.min(AGAIN), reason.clone());
             return Err(Failure { reason, ..not_now() });
         }
-        // In this order: who finds the marker may rely on the counter.
-        if let Some(fence) = others.iter().filter_map(|known| known.fence).max() {
-            let raised: Result<Value, RedisError> = RAISE
-                .keys(1)
-                .arg(FENCE_COUNTER)
-                .arg(fence)
-                .in_full()
-                .query_async(connection)
-                .await;
-            raised.map_err(classify)?;
-        }
+        // In this order: who finds the marker may rely on the counter. The time counts too: where too few could be asked,
+        // it is at least above every proposal that was ever counted here (see vote.lua).
+        let fences = others.iter().filter_map(|known| known.fence);
+        let fence = fences
+            .max()
+            .unwrap_or_default()
+            .max(own.time.saturating_add(AHEAD_OF_TIME));
+        let raised: Result<Value, RedisError> = RAISE
+            .keys(1)
+            .arg(FENCE_COUNTER)
+            .arg(fence)
+            .in_full()
+            .query_async(connection)
+            .await;
+        raised.map_err(classify)?;
         // Whoever asks it next takes it for one that remembers.
         if let Some(longest) = longest {
             let noted: Result<(), RedisError> = redis::cmd("SET")

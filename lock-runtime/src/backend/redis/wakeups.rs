@@ -1,10 +1,11 @@
 //! Wake-ups for those who wait: one subscription connection for a manager, opened when somebody waits.
 //!
-//! A release publishes to the lock's channel. Messages can be lost (Redis: "fire and forget"), so waiters keep timers;
+//! A release publishes to the lock's channel, or to that of the manager whose claim is the first in line. Messages can be lost (Redis: "fire and forget"), so waiters keep timers;
 //! after a reconnection all of them are woken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::armed::{Armed, Watcher};
-use super::super::{BoxFuture, Failure, Wakeup};
+use super::super::{BoxFuture, Failure, Wakeup, Woken};
+use super::answer::told;
 use super::failure::classify;
 use super::place::Place;
+use super::seats::{InLine, Seat, Seats};
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -37,8 +40,12 @@ pub(super) struct Wakeups {
 #[derive(Default)]
 struct Channels {
     by_name: BTreeMap<String, Channel>,
-    /// Whether the listening task runs. It ends with its last channel.
+    /// Those who wait for what is said to them on the channel of all [`Rouse::Named`].
+    seats: Seats,
+    /// Whether the listening task runs. It ends when nobody waits.
     listening: bool,
+    /// Somebody came since the task last looked whether it is idle.
+    used: bool,
 }
 
 struct Channel {
@@ -56,6 +63,9 @@ pub(super) enum Rouse {
     One,
     #[cfg(feature = "queue")]
     All,
+    /// The one that the message names. Such a channel is kept for a while when nobody waits: somebody often does again,
+    /// and need not wait for the subscription then.
+    Named,
 }
 
 impl Wakeups {
@@ -68,7 +78,19 @@ impl Wakeups {
     }
 
     pub(super) fn listen(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Box<dyn Wakeup> {
+        Box::new(Self::join(wakeups, name, rouse, runtime))
+    }
+
+    /// Waits for what is said to `claim` on `channel`.
+    pub(super) fn stand(wakeups: &Arc<Self>, channel: &str, claim: &str, runtime: &Handle) -> Box<dyn Wakeup> {
+        let seat = wakeups.channels().seats.take(claim);
+        let waiter = Self::join(wakeups, channel.to_owned(), Rouse::Named, runtime);
+        Box::new(InLine::new(claim, seat, waiter))
+    }
+
+    fn join(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Waiter {
         let mut channels = wakeups.channels();
+        channels.used = true;
         let channel = channels.by_name.entry(name.clone()).or_insert_with(|| Channel {
             notify: Arc::new(Notify::new()),
             armed: Armed::default(),
@@ -76,6 +98,7 @@ impl Wakeups {
             rouse,
         });
         channel.waiters += 1;
+        let is_heard = channel.armed.is_armed();
         let waiter = Waiter {
             wakeups: Arc::clone(wakeups),
             notify: Arc::clone(&channel.notify),
@@ -86,7 +109,9 @@ impl Wakeups {
         // Before anything is started: on a runtime that has ended, a task is dropped at once, and asks for the mutex.
         drop(channels);
         if listens {
-            wakeups.changed.notify_one();
+            if !is_heard {
+                wakeups.changed.notify_one();
+            }
         } else {
             let listening = Listening {
                 wakeups: Arc::clone(wakeups),
@@ -94,21 +119,37 @@ impl Wakeups {
             };
             runtime.spawn(listen(listening));
         }
-        Box::new(waiter)
+        waiter
     }
 
     fn channels(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, name: &str) {
-        if let Some(channel) = self.channels().by_name.get(name) {
-            match channel.rouse {
-                Rouse::One => channel.notify.notify_one(),
-                #[cfg(feature = "queue")]
-                Rouse::All => channel.armed.ring(),
+    fn wake(&self, name: &str, message: &[u8]) {
+        let channels = self.channels();
+        let Some(channel) = channels.by_name.get(name) else {
+            return;
+        };
+        match channel.rouse {
+            Rouse::One => channel.notify.notify_one(),
+            #[cfg(feature = "queue")]
+            Rouse::All => channel.armed.ring(),
+            Rouse::Named => {
+                let heard = told(message).is_some_and(|(claim, woken)| channels.seats.tell(claim, woken));
+                // Before anything is logged: that runs a subscriber's code.
+                drop(channels);
+                if !heard {
+                    tracing::debug!("a turn came for somebody who waits no more");
+                }
             }
         }
+    }
+
+    /// Nobody waits, and nobody has begun to since the last time that this was asked.
+    fn is_idle(&self) -> bool {
+        let mut channels = self.channels();
+        !std::mem::take(&mut channels.used) && channels.is_empty()
     }
 
     /// Nobody can be sure of anything: all look for themselves, now and when they are heard again.
@@ -126,6 +167,13 @@ impl Wakeups {
 
     fn names(&self) -> BTreeSet<String> {
         self.channels().by_name.keys().cloned().collect()
+    }
+}
+
+impl Channels {
+    /// Nobody waits.
+    fn is_empty(&self) -> bool {
+        self.by_name.values().all(|channel| channel.waiters == 0)
     }
 }
 
@@ -166,8 +214,9 @@ async fn listen(mut listening: Listening) {
         wakeups.disarm_all();
         {
             let mut channels = wakeups.channels();
-            if channels.by_name.is_empty() {
+            if channels.is_empty() {
                 // Under the mutex, so that a waiter who comes now starts another task.
+                channels.by_name.clear();
                 channels.listening = false;
                 listening.finished = true;
                 return;
@@ -194,12 +243,12 @@ const LINGER: Duration = Duration::from_secs(10);
 async fn serve(wakeups: &Wakeups, connection: PubSub, mut moves: Option<watch::Receiver<u64>>) {
     let (mut sink, mut messages) = connection.split();
     let mut subscribed = BTreeSet::new();
+    let mut lingered = pin!(sleep(LINGER));
+    let mut is_new = true;
     loop {
-        if !follow(wakeups, &mut sink, &mut subscribed).await {
+        if std::mem::take(&mut is_new) && !follow(wakeups, &mut sink, &mut subscribed).await {
             return;
         }
-        let idle = subscribed.is_empty();
-        let lingering = async { if idle { sleep(LINGER).await } else { pending().await } };
         let moved = async {
             match &mut moves {
                 Some(moves) => drop(moves.changed().await),
@@ -210,13 +259,18 @@ async fn serve(wakeups: &Wakeups, connection: PubSub, mut moves: Option<watch::R
         tokio::select! {
             biased;
             message = messages.next() => match message {
-                Some(message) => wakeups.wake(message.get_channel_name()),
+                Some(message) => wakeups.wake(message.get_channel_name(), message.get_payload_bytes()),
                 None => return,
             },
-            () = wakeups.changed.notified() => {}
+            () = wakeups.changed.notified() => is_new = true,
             // The messages come from somewhere else now.
             () = moved => return,
-            () = lingering => return,
+            () = lingered.as_mut() => {
+                if wakeups.is_idle() {
+                    return;
+                }
+                lingered.as_mut().reset(Instant::now() + LINGER);
+            }
         }
     }
 }
@@ -257,12 +311,18 @@ async fn follow(wakeups: &Wakeups, sink: &mut PubSubSink, subscribed: &mut BTree
     true
 }
 
-/// A place among those who wait for one lock.
-struct Waiter {
+/// A place among those who wait for one lock, or who are named on one channel.
+pub(super) struct Waiter {
     wakeups: Arc<Wakeups>,
     notify: Arc<Notify>,
-    armed: Watcher,
+    pub(super) armed: Watcher,
     name: String,
+}
+
+impl Waiter {
+    pub(super) fn leave_seat(&self, claim: &str, seat: &Arc<Seat>) {
+        self.wakeups.channels().seats.leave(claim, seat);
+    }
 }
 
 impl Wakeup for Waiter {
@@ -270,7 +330,7 @@ impl Wakeup for Waiter {
         Box::pin(self.armed.armed())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, ()> {
+    fn woken(&mut self) -> BoxFuture<'_, Woken> {
         Box::pin(async {
             // A subscription that broke, or is there again, is a wake-up too: a release in between was not heard. The
             // receiver remembers it even while the waiter is busy with an attempt.
@@ -279,6 +339,7 @@ impl Wakeup for Waiter {
                 () = self.notify.notified() => {}
                 () = self.armed.changed() => {}
             }
+            Woken::Look
         })
     }
 }
@@ -290,7 +351,9 @@ impl Drop for Waiter {
             return;
         };
         channel.waiters -= 1;
-        if channel.waiters == 0 {
+        if channel.rouse == Rouse::Named {
+            // It is kept, and what one was told is not for another.
+        } else if channel.waiters == 0 {
             channels.by_name.remove(&self.name);
             self.wakeups.changed.notify_one();
         } else {

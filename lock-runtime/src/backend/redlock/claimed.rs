@@ -1,13 +1,14 @@
 //! One claim on many servers: what is under way for it, and whether it is still wanted.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::super::redis::{RedisBackend, Vote, Wake};
+use super::super::redis::{Question, RedisBackend, Vote, Wake};
 use super::super::{Applied, Claim, Failure, Leave};
 use super::background::Background;
 
@@ -20,7 +21,9 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Claimed {
     pub(super) claim: Claim,
     pub(super) ttl: Duration,
-    released: CancellationToken,
+    released: AtomicBool,
+    /// Wakes who waits for that.
+    on_release: Notify,
     /// The servers where a request may still arrive; each is cleared up once. A std mutex, held for a look.
     doubtful: Mutex<HashSet<usize>>,
     background: Background,
@@ -32,26 +35,37 @@ impl Claimed {
             background,
             claim,
             ttl,
-            released: CancellationToken::new(),
+            released: AtomicBool::new(false),
+            on_release: Notify::new(),
             doubtful: Mutex::default(),
         }
     }
 
     /// Nothing that is asked for from here on may stay.
     pub(super) fn release(&self) {
-        self.released.cancel();
+        self.released.store(true, Ordering::Release);
+        self.on_release.notify_waiters();
     }
 
     pub(super) fn is_released(&self) -> bool {
-        self.released.is_cancelled()
+        self.released.load(Ordering::Acquire)
     }
 
-    /// Asks one server. What it grants after the release, or may still grant, is cleared up by `background`, which
-    /// outlives whoever waits for the vote.
+    async fn is_over(&self) {
+        let notified = self.on_release.notified();
+        // It hears what comes from here on, before its first poll.
+        if !self.is_released() {
+            notified.await;
+        }
+    }
+
+    /// Asks one server for its vote. What it grants after the release, or may still grant, is cleared up by `background`,
+    /// which outlives whoever waits for the vote.
     pub(super) async fn ask(
         self: Arc<Self>,
         server: usize,
         member: Arc<RedisBackend>,
+        question: Arc<Question>,
         within: Duration,
     ) -> Result<Vote, Failure> {
         if self.is_released() {
@@ -62,10 +76,10 @@ impl Claimed {
                 source: None,
             });
         }
-        let vote = member.vote(&self.claim, self.ttl, within).await;
+        let vote = member.vote(&question, within).await;
         match &vote {
             // The release went out before this, or with it.
-            Ok(Vote::Granted(_) | Vote::WithoutFence) if self.is_released() => {
+            Ok(Vote::Counted { .. } | Vote::Ahead { .. }) if self.is_released() => {
                 self.background.clone().spawn(self.clear_up(member, Duration::ZERO));
             }
             Err(failure) if failure.applied == Applied::Unknown && self.is_new_doubt(server) => {
@@ -83,14 +97,15 @@ impl Claimed {
 
     /// After the release, deletes what may have arrived late: until there was an answer, and so much longer.
     async fn clear_up(self: Arc<Self>, member: Arc<RedisBackend>, longer: Duration) {
-        self.released.cancelled().await;
+        self.is_over().await;
+        let question = Question::end(&self.claim, Leave::Nothing, Wake::Nobody);
         let mut over = Instant::now() + self.ttl;
         let mut answered = false;
         let mut pauses = crate::pauses::pauses();
         loop {
             // Before the request: what arrives before the shutdown's last call is cleared up after it.
             let last = self.background.is_last_call();
-            let ended = member.end(&self.claim, Leave::Nothing, Wake::Nobody, ANSWER).await;
+            let ended = member.end(&question, ANSWER).await;
             if ended.is_ok() && !std::mem::replace(&mut answered, true) {
                 over = over.min(Instant::now() + longer);
             }

@@ -1,14 +1,17 @@
 //! Release: everywhere, whoever was believed to have granted.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::redis::{RedisBackend, Wake};
+use super::super::redis::{Question, RedisBackend, Wake};
 use super::super::{Applied, Claim, Failure, Leave, Released};
+use super::background::Background;
 use super::claimed::Claimed;
+use super::questions::Questions;
 use super::tally::Release;
 use super::{RedlockBackend, no_majority};
 
@@ -20,14 +23,17 @@ const ANSWER: Duration = Duration::from_secs(1);
 impl RedlockBackend {
     /// Answers with the majority; the rest goes on in the background.
     pub(super) async fn end(&self, claim: &Claim, leave: Leave, within: Duration) -> Result<Released, Failure> {
-        let deadline = Instant::now() + within;
+        let mut over = pin!(sleep_until(Instant::now() + within));
         let mut answers = self.end_everywhere(claim, leave, Wake::Waiters);
         let mut release = Release::new(self.members.len(), self.quorum());
-        for _ in &self.members {
-            match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(answer)) => release.count(answer),
-                Ok(None) | Err(_) => break,
-            }
+        loop {
+            let answer = tokio::select! {
+                biased;
+                answer = answers.next() => answer,
+                () = &mut over => None,
+            };
+            let Some(answer) = answer else { break };
+            release.count(answer);
             if let Some(released) = release.verdict() {
                 return Ok(released);
             }
@@ -39,42 +45,66 @@ impl RedlockBackend {
         })
     }
 
-    /// The first answer of each server comes through the channel.
+    /// The first answer of each server. Where there is none, it is asked again in the background, and all are where
+    /// nobody waits for them.
     pub(super) fn end_everywhere(
         &self,
         claim: &Claim,
         leave: Leave,
         wake: Wake,
-    ) -> mpsc::UnboundedReceiver<Result<Released, Failure>> {
-        let claimed = self.released(claim);
-        let (sender, answers) = mpsc::unbounded_channel();
-        for member in &self.members {
-            let ending = end_on(Arc::clone(member), Arc::clone(&claimed), leave, wake, sender.clone());
-            self.background.spawn(ending);
-        }
-        answers
+    ) -> Questions<impl Future<Output = Result<Released, Failure>> + Send + 'static> {
+        let ending = Arc::new(Ending {
+            claimed: self.released(claim),
+            question: Question::end(claim, leave, wake),
+            leave,
+            wake,
+            began: Instant::now(),
+            background: self.background.clone(),
+        });
+        let end = |member| Arc::clone(&ending).on(Arc::clone(member));
+        Questions::new(self.members.iter().map(end), &self.background)
     }
 }
 
-/// On one server, until it answers or the ttl is over.
-async fn end_on(
-    member: Arc<RedisBackend>,
+/// One release, for all servers.
+struct Ending {
     claimed: Arc<Claimed>,
+    question: Question,
     leave: Leave,
     wake: Wake,
-    first: mpsc::UnboundedSender<Result<Released, Failure>>,
-) {
-    let mut first = Some(first);
-    let started = Instant::now();
-    let mut pauses = crate::pauses::pauses();
-    loop {
-        let leave = match leave {
-            Leave::Nothing => Leave::Nothing,
-            Leave::TakenFor(rest) => match rest.saturating_sub(started.elapsed()) {
-                Duration::ZERO => Leave::Nothing,
-                rest => Leave::TakenFor(rest),
-            },
-        };
+    began: Instant,
+    background: Background,
+}
+
+impl Ending {
+    async fn on(self: Arc<Self>, member: Arc<RedisBackend>) -> Result<Released, Failure> {
+        let answer = self.once(&member, &self.question, self.leave).await;
+        if answer.is_err() {
+            self.background.clone().spawn(self.again(member));
+        }
+        answer
+    }
+
+    /// Until there is an answer or the ttl is over.
+    async fn again(self: Arc<Self>, member: Arc<RedisBackend>) {
+        let mut pauses = crate::pauses::pauses();
+        while self.began.elapsed() < self.claimed.ttl {
+            sleep(pauses.next().unwrap_or(ANSWER)).await;
+            let leave = match self.leave {
+                Leave::Nothing => Leave::Nothing,
+                Leave::TakenFor(rest) => match rest.saturating_sub(self.began.elapsed()) {
+                    Duration::ZERO => Leave::Nothing,
+                    rest => Leave::TakenFor(rest),
+                },
+            };
+            let question = Question::end(&self.claimed.claim, leave, self.wake);
+            if self.once(&member, &question, leave).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    async fn once(&self, member: &RedisBackend, question: &Question, leave: Leave) -> Result<Released, Failure> {
         if let Leave::TakenFor(rest) = leave
             && let Err(failure) = member.note_ttl(rest, ANSWER).await
         {
@@ -84,15 +114,6 @@ async fn end_on(
                 "how long a lock stays taken could not be noted"
             );
         }
-        let answer = member.end(&claimed.claim, leave, wake, ANSWER).await;
-        let done = answer.is_ok();
-        // Once: who counts them takes each for another server's. Nobody may listen any more.
-        if let Some(first) = first.take() {
-            drop(first.send(answer));
-        }
-        if done || started.elapsed() >= claimed.ttl {
-            return;
-        }
-        sleep(pauses.next().unwrap_or(ANSWER)).await;
+        member.end(question, ANSWER).await
     }
 }

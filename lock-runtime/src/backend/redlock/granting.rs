@@ -1,14 +1,16 @@
-//! Acquire: votes, the fence, and its write-back.
+//! Acquire: votes, the fence, and its write-back where they do not know it yet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
-use super::super::redis::Wake;
-use super::super::{Acquired, Claim, Failure, FailureKind, Leave};
-use super::tally::{Ballot, Verdict};
+use super::super::redis::{Question, Wake};
+use super::super::{Acquired, Applied, Claim, Failure, FailureKind, Leave};
+use super::questions::Questions;
+use super::tally::{Ballot, Grants, Verdict};
 use super::{RedlockBackend, no_majority};
 use crate::Fence;
 
@@ -19,81 +21,80 @@ pub(super) const VOTE: (Duration, Duration) = (Duration::from_millis(50), Durati
 impl RedlockBackend {
     /// One attempt. The lease counts from before it (the caller's clock); without a majority, everything is taken back.
     pub(super) async fn grant(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
-        let deadline = Instant::now() + within;
+        let began = Instant::now();
         // A caller who gives up calls `release`, which finds the claim here.
         let claimed = self.claimed(claim, ttl);
         self.group.ask_for(ttl);
         let vote = (ttl / 10).clamp(VOTE.0, VOTE.1).min(within);
-        let (sender, mut votes) = mpsc::unbounded_channel();
-        for (index, member) in self.members.iter().enumerate() {
-            let asked = Arc::clone(&claimed).ask(index, Arc::clone(member), vote);
-            let sender = sender.clone();
-            // A task for each, which goes on when the majority is there. Nobody may listen any more.
-            self.background.spawn(async move { drop(sender.send(asked.await)) });
-        }
-        drop(sender);
-        let mut ballot = Ballot::new(self.members.len(), self.quorum());
+        let proposal = self.proposals.next();
+        let question = Arc::new(Question::vote(claim, ttl, proposal));
+        let ask = |(index, member)| Arc::clone(&claimed).ask(index, Arc::clone(member), Arc::clone(&question), vote);
+        let mut votes = Questions::new(self.members.iter().enumerate().map(ask), &self.background);
+        let mut ballot = Ballot::new(self.members.len(), self.quorum(), proposal);
+        // No timer of its own: each vote has one.
         let verdict = loop {
-            match timeout_at(deadline, votes.recv()).await {
-                Ok(Some(vote)) => ballot.count(vote),
-                Ok(None) | Err(_) => break ballot.close(),
+            match votes.next().await {
+                Some(vote) => ballot.count(vote),
+                None => break ballot.close(),
             }
             if let Some(verdict) = ballot.verdict() {
                 break verdict;
             }
         };
         let refused = match verdict {
-            Verdict::Granted(fence) => match self.fence(fence, deadline).await {
-                Ok(fence) => return Ok(Acquired::Granted(fence)),
-                Err(failure) => Err(failure),
-            },
+            Verdict::Granted(grants) => {
+                self.learn(&grants);
+                // Later than that, it is looked at again whether a majority still has the lock.
+                if grants.is_counted && began.elapsed() <= vote {
+                    return Ok(Acquired::Granted(Fence::from(proposal)));
+                }
+                let fence = above(Fence::from(grants.highest));
+                match self
+                    .write_back(claim, fence, within.saturating_sub(began.elapsed()))
+                    .await
+                {
+                    Ok(()) => return Ok(Acquired::Granted(fence)),
+                    Err(failure) => Err(failure),
+                }
+            }
             Verdict::Held(remaining) => Ok(Acquired::Busy(remaining)),
             Verdict::Split => Err(split()),
             Verdict::Undecided => Err(no_majority(ballot.failures(), "voted")),
         };
+        drop(votes);
         // Those who wait for another holder are not woken: this one held nothing.
-        self.end_everywhere(claim, Leave::Nothing, Wake::Nobody);
+        drop(self.end_everywhere(claim, Leave::Nothing, Wake::Nobody));
         refused
     }
 
-    /// The fence of this hold: above every earlier one, and known to a majority. `largest` is the largest of the votes.
-    ///
-    /// Votes may be older than the last holder's fence, so they do not tell it. This question comes after the majority
-    /// of votes, hence after the last holder's end, and so its majority meets the one that knows that fence.
-    async fn fence(&self, largest: Fence, deadline: Instant) -> Result<Fence, Failure> {
-        let fence = above(largest);
-        match self.raise(fence, deadline).await? {
-            None => Ok(fence),
-            Some(larger) => {
-                let fence = above(larger);
-                // Whatever comes up now is no earlier holder's.
-                self.raise(fence, deadline).await.map(|_| fence)
-            }
+    /// For the next proposals.
+    fn learn(&self, grants: &Grants) {
+        if grants.is_too_high && !grants.is_counted {
+            self.proposals.correct(grants.time, grants.highest);
+        } else {
+            self.proposals.hear(grants.time);
+            self.proposals.heed(grants.highest);
         }
     }
 
-    /// Until a majority has counted up to `fence`. The largest counter that had come so far before.
-    async fn raise(&self, fence: Fence, deadline: Instant) -> Result<Option<Fence>, Failure> {
-        let within = deadline.saturating_duration_since(Instant::now());
-        let (sender, mut answers) = mpsc::unbounded_channel();
-        for member in &self.members {
-            let (member, sender) = (Arc::clone(member), sender.clone());
-            // Nobody may listen any more.
-            tokio::spawn(async move { drop(sender.send(member.raise(fence, within).await)) });
-        }
-        drop(sender);
-        let (mut missing, mut largest, mut failures) = (self.quorum(), None, Vec::new());
-        while missing > 0 {
-            match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(Ok(counter))) => {
-                    missing -= 1;
-                    largest = largest.max(counter);
-                }
-                Ok(Some(Err(failure))) => failures.push(failure),
-                Ok(None) | Err(_) => return Err(no_majority(failures, "took note of the fence")),
+    /// The second question: until a majority has counted up to `fence` where the claim holds the lock.
+    async fn write_back(&self, claim: &Claim, fence: Fence, within: Duration) -> Result<(), Failure> {
+        self.proposals.heed(fence.get());
+        let question = Question::raise(claim, fence);
+        let raised = self.members.iter().map(|member| member.raise(&question, within));
+        let mut answers: FuturesUnordered<_> = raised.collect();
+        let (mut missing, mut failures) = (self.quorum(), Vec::new());
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(true) => missing -= 1,
+                Ok(false) => failures.push(lost()),
+                Err(failure) => failures.push(failure),
+            }
+            if missing == 0 {
+                return Ok(());
             }
         }
-        Ok(largest)
+        Err(no_majority(failures, "took note of the fence"))
     }
 }
 
@@ -101,11 +102,21 @@ fn above(fence: Fence) -> Fence {
     Fence::from(fence.get() + 1)
 }
 
+/// The lock is not the claim's any more, or never was.
+fn lost() -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        applied: Applied::Unknown,
+        reason: "a server does not have the lock for this claim".to_owned(),
+        source: None,
+    }
+}
+
 /// Nobody has a majority. The caller tries again after a random time, with another token.
 fn split() -> Failure {
     Failure {
         kind: FailureKind::Transient,
-        applied: super::Applied::Unknown,
+        applied: Applied::Unknown,
         reason: "the independent servers' votes were split between several callers; try again".to_owned(),
         source: None,
     }

@@ -3,19 +3,42 @@
 //! Every server is asked at once, each with a small time-out of its own; the answer is there with the majority, and the
 //! rest is finished in the background. What is late on one server is cleared up there after the release.
 //!
-//! Fences: each server has a counter of its own. The largest number of those who granted does not grow from holder to
-//! holder: two majorities may meet in the one server that did not have the largest, and a vote may be older than the
-//! last holder's fence. So, once a majority has granted, a number above the largest is written back until a majority has
-//! counted that far, and a counter that was there already says so: then it goes above that one, once more. The last
-//! holder did the same before its body began; it ended before this majority was complete; and any two majorities meet in
-//! one server, which knows its fence. Servers that forgot their counter learn it from the others before they vote again
-//! (`redis/standing`), and every counter follows its server's clock, so that it is ahead of its past even where nobody could
-//! be asked.
+//! # Fences
+//!
+//! Each server has a counter of its own. A claim proposes a fence with its question for votes: the servers' time, as far
+//! as its manager knows it (`proposals`). A server that grants compares: where its counter was below the proposal, it is
+//! at the proposal now, and the vote counts; elsewhere the answer says how far the counter is. *One question* is enough
+//! where a majority counts: the proposal is the fence. Otherwise there is a second one (`raise`): a fence above all that
+//! was heard is written back, until a majority has counted so far where the claim holds the lock at that moment.
+//!
+//! Fences grow because of this: let A hold first and B after it. A's fence was written on a majority of servers, and a
+//! majority has granted B; the two have one server in common. It granted A before it granted B: if it had granted B
+//! first, B's lock would have ended there before A's came, by its ttl or by B's own release, and B would not have come to
+//! hold after that. Hence:
+//!
+//! - A one question: its fence was written there in the step that granted A, before B's grant.
+//! - A two questions: it was written there while A held the lock there, so also before B's grant. (This is why the second
+//!   question compares. Another server may have granted B already when it takes note of A's fence.)
+//! - B one question, by the majority that counted: the common server counted for B, because B's proposal is above its
+//!   counter, hence above A's fence.
+//! - B two questions, by the majority that was heard: the common server has said how far its counter was, which was not
+//!   below A's fence, or it counted. B's fence is above both.
+//!
+//! It rests on leases: while B is still being granted, its lock must not vanish from the common server for other reasons
+//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl at most; after that B asks the
+//! second question, which finds whether a majority still has its lock. A server that restarts without its data in that
+//! time does not vote for A before the longest ttl is over (`redis/standing`).
+//!
+//! A server that forgot its counter learns it from the others before it votes again. Where too few can be asked, or the
+//! counter was flushed, the server's own time takes its place: no proposal counts that is ahead of it, so it is above all
+//! that were counted there.
 
 mod background;
 mod claimed;
 mod ending;
 mod granting;
+mod proposals;
+mod questions;
 mod renewing;
 mod tally;
 mod wakeup;
@@ -30,9 +53,11 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::background::Background;
 use self::claimed::Claimed;
+use self::proposals::Proposals;
 use self::wakeup::MajorityWakeup;
 use super::redis::{Group, RedisBackend, door};
 use super::{
@@ -48,7 +73,9 @@ pub(crate) struct RedlockBackend {
     /// Counts reconnections, of all members.
     disturbed: Arc<watch::Sender<u64>>,
     /// What is asked for, or held, by its value. A std mutex, held for a map operation.
-    claims: Mutex<HashMap<String, Arc<Claimed>>>,
+    claims: Mutex<HashMap<Uuid, Arc<Claimed>>>,
+    /// The fences that claims propose.
+    proposals: Proposals,
     /// Has what goes on after its caller has the answer.
     background: Background,
 }
@@ -97,6 +124,7 @@ impl RedlockBackend {
             members,
             disturbed,
             claims: Mutex::default(),
+            proposals: Proposals::new(),
             background: Background::default(),
         })
     }
@@ -110,14 +138,14 @@ impl RedlockBackend {
     fn claimed(&self, claim: &Claim, ttl: Duration) -> Arc<Claimed> {
         let mut claims = self.claims();
         let claimed = claims
-            .entry(claim.value.clone())
+            .entry(claim.value.token)
             .or_insert_with(|| Arc::new(Claimed::new(claim.clone(), ttl, self.background.clone())));
         Arc::clone(claimed)
     }
 
     /// The state of a claim whose release begins.
     fn released(&self, claim: &Claim) -> Arc<Claimed> {
-        let claimed = self.claims().remove(&claim.value);
+        let claimed = self.claims().remove(&claim.value.token);
         let claimed = claimed.unwrap_or_else(|| {
             Arc::new(Claimed::new(
                 claim.clone(),
@@ -129,7 +157,7 @@ impl RedlockBackend {
         claimed
     }
 
-    fn claims(&self) -> MutexGuard<'_, HashMap<String, Arc<Claimed>>> {
+    fn claims(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Claimed>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::super::redis::Question;
 use super::super::{Backend, Claim, EachRenewed, Renewed};
 use super::granting::VOTE;
 use super::tally::Extension;
@@ -61,14 +62,17 @@ impl RedlockBackend {
     /// Gives the key again to servers that lost it, while a majority still has it: otherwise the next loss could be one
     /// too many (redsync#149). They vote: one that restarted too recently does not answer at all.
     fn populate(&self, claim: &Claim, ttl: Duration, members: &[usize]) {
+        // Its fence does not change any more: it proposes none.
+        let question = Arc::new(Question::vote(claim, ttl, 0));
         for (index, member) in members
             .iter()
             .filter_map(|&index| Some((index, self.members.get(index)?)))
         {
-            let claimed = self.claims().get(&claim.value).cloned();
+            let claimed = self.claims().get(&claim.value.token).cloned();
             // Its release has begun.
             let Some(claimed) = claimed else { return };
-            let asked = claimed.ask(index, Arc::clone(member), (ttl / 10).clamp(VOTE.0, VOTE.1));
+            let within = (ttl / 10).clamp(VOTE.0, VOTE.1);
+            let asked = claimed.ask(index, Arc::clone(member), Arc::clone(&question), within);
             // The next renewal finds out what became of it.
             self.background.spawn(async move { drop(asked.await) });
         }

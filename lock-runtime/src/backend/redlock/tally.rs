@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::super::redis::Vote;
 use super::super::{Failure, Released, Renewed, Stored};
 use super::no_majority;
-use crate::Fence;
 
 /// What the votes on a claim amount to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// By a majority; the largest fence.
-    Granted(Fence),
+    /// By a majority.
+    Granted(Grants),
     /// Another claim has a majority, or may have one; how long until enough of it has expired.
     Held(Option<Duration>),
     /// Nobody can have a majority.
@@ -21,21 +20,46 @@ pub(super) enum Verdict {
     Undecided,
 }
 
+/// What those say beside it who granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grants {
+    /// A majority counts for the proposal.
+    pub(super) is_counted: bool,
+    /// Somebody refused the proposal for being ahead of the time.
+    pub(super) is_too_high: bool,
+    /// The largest number that is known to those who granted.
+    pub(super) highest: u64,
+    /// The earliest time that one of them told.
+    pub(super) time: u64,
+}
+
 /// The votes on one claim.
 pub(super) struct Ballot {
     servers: usize,
     quorum: usize,
-    granted: Vec<Fence>,
+    /// The fence that may be the claim's.
+    proposal: u64,
+    granted: usize,
+    counted: usize,
+    grants: Grants,
     busy: Vec<(Option<Duration>, Vec<u8>)>,
     failures: Vec<Failure>,
 }
 
 impl Ballot {
-    pub(super) fn new(servers: usize, quorum: usize) -> Self {
+    pub(super) fn new(servers: usize, quorum: usize, proposal: u64) -> Self {
         Self {
             servers,
             quorum,
-            granted: Vec::new(),
+            proposal,
+            granted: 0,
+            counted: 0,
+            grants: Grants {
+                is_counted: false,
+                is_too_high: false,
+                highest: 0,
+                time: u64::MAX,
+            },
             busy: Vec::new(),
             failures: Vec::new(),
         }
@@ -43,20 +67,33 @@ impl Ballot {
 
     pub(super) fn count(&mut self, vote: Result<Vote, Failure>) {
         match vote {
-            Ok(Vote::Granted(fence)) => self.granted.push(fence),
+            Ok(Vote::Counted { time }) => {
+                self.counted += 1;
+                self.grant(self.proposal, time);
+            }
+            Ok(Vote::Ahead { counter, time }) => {
+                self.grants.is_too_high |= counter < self.proposal;
+                self.grant(counter, time);
+            }
             Ok(Vote::Busy { remaining, holder }) => self.busy.push((remaining, holder)),
-            // Every member has its counter.
-            Ok(Vote::WithoutFence) => {}
             Err(failure) => self.failures.push(failure),
         }
     }
 
+    fn grant(&mut self, known: u64, time: u64) {
+        self.granted += 1;
+        let grants = &mut self.grants;
+        grants.is_counted = self.counted >= self.quorum;
+        grants.highest = grants.highest.max(known);
+        grants.time = grants.time.min(time);
+    }
+
     /// As soon as it is certain.
     pub(super) fn verdict(&self) -> Option<Verdict> {
-        if self.granted.len() >= self.quorum {
-            return Some(Verdict::Granted(self.fence()));
+        if self.granted >= self.quorum {
+            return Some(Verdict::Granted(self.grants));
         }
-        let counted = self.granted.len() + self.busy.len() + self.failures.len();
+        let counted = self.granted + self.busy.len() + self.failures.len();
         let most = self.strongest();
         // No vote that is left can change anything: neither for us nor about who holds it.
         (counted == self.servers || most >= self.quorum).then(|| self.close())
@@ -64,9 +101,9 @@ impl Ballot {
 
     /// With the votes that there are; the others never came.
     pub(super) fn close(&self) -> Verdict {
-        let answered = self.granted.len() + self.busy.len();
-        if self.granted.len() >= self.quorum {
-            Verdict::Granted(self.fence())
+        let answered = self.granted + self.busy.len();
+        if self.granted >= self.quorum {
+            Verdict::Granted(self.grants)
         } else if answered < self.quorum {
             Verdict::Undecided
         } else if self.strongest() + (self.servers - answered) >= self.quorum && !self.busy.is_empty() {
@@ -78,10 +115,6 @@ impl Ballot {
 
     pub(super) fn failures(self) -> Vec<Failure> {
         self.failures
-    }
-
-    fn fence(&self) -> Fence {
-        self.granted.iter().copied().max().unwrap_or_else(|| Fence::from(0))
     }
 
     /// The votes of the other claim that has most.
@@ -101,7 +134,7 @@ impl Ballot {
             .map(|(remaining, _)| remaining.unwrap_or(Duration::MAX))
             .collect();
         remaining.sort_unstable();
-        let missing = self.quorum.saturating_sub(self.granted.len()).max(1);
+        let missing = self.quorum.saturating_sub(self.granted).max(1);
         let last = remaining.get(missing - 1).or(remaining.last()).copied();
         last.filter(|remaining| *remaining != Duration::MAX)
     }

@@ -67,7 +67,7 @@ pub(super) async fn until<F: Future>(worker: Worker, functions: Functions, clien
                 // The end of a call lets the next one of its lane go, mostly at once.
                 looks.soon(Ahead::Nothing);
             }
-            () = bell.woken(), if has_room => looks.soon(Ahead::Latest(NEWEST)),
+            _ = bell.woken(), if has_room => looks.soon(Ahead::Latest(NEWEST)),
             () = sleep_until(looks.next), if has_room => {}
         }
         let room = worker.concurrency.saturating_sub(running.len());

@@ -8,6 +8,8 @@ use crate::{DRIFT, NOW};
 pub struct Claim {
     /// How far it is.
     pub phase: Phase,
+    /// The fence that goes with its request for votes, for as long as one of them is under way or may decide.
+    pub proposal: u8,
 }
 
 /// How far a claim is.
@@ -21,16 +23,12 @@ pub enum Phase {
         /// The clock before that.
         sent: u8,
     },
-    /// A majority has granted; the fence is being written back.
+    /// A majority has granted, but not all of it counts for the proposal; a fence above all of it is written back.
     Raising {
         /// The clock before the first request.
         sent: u8,
-        /// Above the votes; in the second round above all that the first one met.
+        /// Above the votes.
         fence: u8,
-        /// The highest counter that was there already, in the first round.
-        met: Option<u8>,
-        /// The second round, whose answers do not matter.
-        again: bool,
     },
     /// `hold::State::Held`, or lost by its deadline without having noticed.
     Held {

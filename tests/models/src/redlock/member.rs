@@ -1,6 +1,6 @@
 //! One of the servers, and what is between it and each claim.
 
-use super::{MOST, Phase};
+use super::{MOST, Phase, Redlock, Safeguard};
 use crate::{NOW, SKEW};
 
 /// What a member keeps.
@@ -32,14 +32,23 @@ pub struct Key {
 pub struct Link {
     /// An acquire that has not arrived yet; perhaps nobody waits for its answer any more.
     pub acquire: bool,
-    /// The fence that the member has granted, as far as the claim has heard.
-    pub vote: Option<u8>,
-    /// The claim knows that the member's counter is at its fence or above.
+    /// The member has granted, as far as the claim has heard.
+    pub vote: Option<Vote>,
+    /// The claim knows that it held the lock there when the member's counter was at its fence or above.
     pub raised: bool,
     /// The member has extended, in the present round of renewal.
     pub extended: bool,
     /// A release that has not arrived yet.
     pub release: bool,
+}
+
+/// What a member says beside "granted".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Vote {
+    /// Its counter was below the proposal, and is there now.
+    Counted,
+    /// Its counter had come so far before, or further.
+    Ahead(u8),
 }
 
 impl Member {
@@ -59,24 +68,31 @@ impl Member {
         self.key.is_some_and(|key| key.owner == claim)
     }
 
-    /// `acquire.lua`: the fence, or nothing because another claim holds the lock.
-    pub(super) fn acquire(&mut self, claim: usize) -> Option<u8> {
+    /// `vote.lua`; nothing because another claim holds the lock.
+    pub(super) fn acquire(&mut self, claim: usize, proposal: u8, rules: &Redlock) -> Option<Vote> {
         if self.key.is_some_and(|key| key.owner != claim) {
             return None;
         }
-        self.counter += 1;
         self.key = Some(Key {
             owner: claim,
             armed: NOW,
         });
-        Some(self.counter)
+        if self.counter >= proposal && rules.has(Safeguard::VoteCompares) {
+            return Some(Vote::Ahead(self.counter));
+        }
+        if rules.has(Safeguard::VoteCounts) {
+            self.counter = self.counter.max(proposal);
+        }
+        Some(Vote::Counted)
     }
 
-    /// `raise.lua`: the counter before, if it had come so far.
-    pub(super) fn raise(&mut self, fence: u8) -> Option<u8> {
-        let before = self.counter;
-        self.counter = before.max(fence);
-        Some(before).filter(|before| *before >= fence)
+    /// `raise.lua`: whether it counts.
+    pub(super) fn raise(&mut self, claim: usize, fence: u8, rules: &Redlock) -> bool {
+        let counts = self.is_held_by(claim) || !rules.has(Safeguard::RaiseCompares);
+        if counts {
+            self.counter = self.counter.max(fence);
+        }
+        counts
     }
 
     /// `renew.lua`

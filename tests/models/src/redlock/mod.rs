@@ -9,7 +9,7 @@ mod moves;
 pub mod properties;
 
 pub use claim::{Claim, Phase};
-pub use member::{Key, Link, Member};
+pub use member::{Key, Link, Member, Vote};
 pub use moves::Move;
 
 use stateright::{Model, Property};
@@ -25,11 +25,15 @@ pub const MOST: usize = 3;
 /// A rule that keeps leases and fences in order, and can be taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Safeguard {
-    /// A fence above the votes is on a majority before the grant is given out (the script `raise`).
+    /// A vote counts up to the claim's proposal, in the step that grants: the proposal is known to whoever is counted.
+    VoteCounts,
+    /// A member whose counter has come as far as the proposal does not count for it.
+    VoteCompares,
+    /// Where too few count, a fence above the votes is on a majority before the grant is given out (the script `raise`).
     FenceWriteBack,
-    /// The write-back asks, too: a member that has counted so far already says so, and the fence goes above it. Votes
-    /// may be older than the last holder's fence; this question is not.
-    WriteBackAsks,
+    /// Only members where the claim holds the lock at that moment make this majority. Another one may have granted the
+    /// next holder's claim before, and never tells that one of the fence.
+    RaiseCompares,
     /// A deadline counts from before the first request of the attempt (`acquire::Attempts::attempt`: `sent`).
     DeadlineFromSend,
     /// The deadline keeps away from the servers' by what clocks differ (`hold::deadline`).
@@ -152,6 +156,10 @@ impl World {
     fn settle(&mut self, rules: &Redlock) {
         for (number, claim) in self.claims.iter_mut().enumerate() {
             claim.settle(rules);
+            let is_under_way = self.members.iter().any(|member| member.links[number].acquire);
+            if !is_under_way && !matches!(claim.phase, Phase::Asking { .. }) {
+                claim.proposal = 0;
+            }
             for member in &mut self.members {
                 let own = member.is_held_by(number);
                 let link = &mut member.links[number];
@@ -176,21 +184,42 @@ impl World {
     /// Only the order of fences matters, so the lowest one that is left becomes 0. Not while a member may still begin
     /// again with 0: until then the distance matters.
     fn shift_fences(&mut self) {
+        let mut fences = self.fences();
+        let lowest = fences.iter().map(|fence| **fence).min().unwrap_or_default();
+        for fence in &mut fences {
+            **fence -= lowest;
+        }
+        // A proposal that is below all of them stays so: with the lowest it is not above any either.
+        for claim in &mut self.claims {
+            claim.proposal = claim.proposal.saturating_sub(lowest);
+        }
+    }
+
+    /// All but the proposals.
+    fn fences(&mut self) -> Vec<&mut u8> {
         let mut fences: Vec<&mut u8> = self.seen.highest.iter_mut().collect();
         for member in &mut self.members {
             fences.push(&mut member.counter);
-            fences.extend(member.links.iter_mut().filter_map(|link| link.vote.as_mut()));
+            let votes = member.links.iter_mut().filter_map(|link| link.vote.as_mut());
+            fences.extend(votes.filter_map(|vote| match vote {
+                Vote::Counted => None,
+                Vote::Ahead(counter) => Some(counter),
+            }));
         }
         for claim in &mut self.claims {
-            if let Phase::Raising { fence, met, .. } = &mut claim.phase {
+            if let Phase::Raising { fence, .. } = &mut claim.phase {
                 fences.push(fence);
-                fences.extend(met.as_mut());
             }
         }
-        let lowest = fences.iter().map(|fence| **fence).min().unwrap_or_default();
-        for fence in fences {
-            *fence -= lowest;
-        }
+        fences
+    }
+
+    /// The highest number that anybody knows of.
+    pub(crate) fn highest_fence(&self) -> u8 {
+        let mut world = *self;
+        let proposals = self.claims.iter().map(|claim| claim.proposal);
+        let known = world.fences().into_iter().map(|fence| *fence);
+        proposals.chain(known).max().unwrap_or_default()
     }
 
     /// The first two claims are alike, so a state in which each is the other one is the same.

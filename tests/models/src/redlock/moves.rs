@@ -1,7 +1,7 @@
 //! The steps: who may do what when, and what comes of it.
 
 use super::claim::{Claim, Phase};
-use super::{QUORUM, Redlock, Safeguard, Seen, World};
+use super::{QUORUM, Redlock, Safeguard, Seen, Vote, World};
 use crate::{NOW, SKEW};
 
 /// One step. A claim's number comes before a member's.
@@ -16,17 +16,19 @@ pub enum Move {
     /// The member may vote again (delayed restart: its uptime is at least the longest ttl, its run id differs from its
     /// marker's). With a second number, only that one of the others was heard.
     Admit(usize, Option<usize>),
-    /// The backend's `acquire`: asks all members at once.
-    Ask(usize),
+    /// The backend's `acquire`: asks all members at once, and proposes a fence, the second number. It comes from clocks, so
+    /// it may be any.
+    Ask(usize, u8),
     /// An acquire arrives, and the claim hears of it; perhaps after the majority, the release or the restart.
     Arrive(usize, usize),
     /// The backend's `acquire`: a majority has granted. Of three votes, that of the second number may not have been
-    /// heard yet, or never is.
+    /// heard yet, or never is. Where the majority counts for the proposal, it is the hold's fence.
     Majority(usize, Option<usize>),
+    /// The same, but this took so long that the second question looks whether a majority still has the lock.
+    LateMajority(usize),
     /// The script `raise` on one member.
     Raise(usize, usize),
-    /// A majority has answered. The fence goes above what was there already, and is written back once more; or, and if
-    /// the deadline is ahead, it is the hold's: `Attempts::granted`.
+    /// A majority has answered. If the deadline is ahead, the fence is the hold's: `Attempts::granted`.
     Raised(usize),
     /// Too few votes or confirmations in time: the backend's `acquire` releases everywhere.
     GiveUp(usize),
@@ -39,7 +41,7 @@ pub enum Move {
     Renewed(usize),
     /// No majority in time: the old deadline stays (`Hold::renewed`, failure).
     RoundOver(usize),
-    /// The hold gives the key again to a member that does not have it, by `acquire.lua`.
+    /// The hold gives the key again to a member that does not have it, by `vote.lua`.
     Repopulate(usize, usize),
     /// The last owner ends: `Hold::release`, the backend's `release` to all members.
     Release(usize),
@@ -105,11 +107,21 @@ impl Redlock {
         let in_time = |sent| NOW < Claim::deadline(self, sent);
         match claim.phase {
             // The third claim is one of the processes again.
-            Phase::Idle if number < 2 || world.claims[..2].iter().any(is_over) => moves.push(Move::Ask(number)),
+            Phase::Idle if number < 2 || world.claims[..2].iter().any(is_over) => {
+                let proposals = if self.has_fences {
+                    0..=world.highest_fence() + 1
+                } else {
+                    0..=0
+                };
+                moves.extend(proposals.map(|proposal| Move::Ask(number, proposal)));
+            }
             Phase::Asking { sent } => {
                 let votes = world.count(|member| member.links[number].vote.is_some());
                 if votes >= QUORUM && in_time(sent) {
                     moves.push(Move::Majority(number, None));
+                    if self.has_fences {
+                        moves.push(Move::LateMajority(number));
+                    }
                 }
                 if votes > QUORUM && in_time(sent) && self.has_unheard_votes {
                     moves.extend((0..votes).map(|unheard| Move::Majority(number, Some(unheard))));
@@ -168,26 +180,30 @@ impl Redlock {
                     member.counter = highest.unwrap_or_default();
                 }
             }
-            Move::Ask(number) => {
-                world.claims[number].phase = Phase::Asking { sent: NOW };
+            Move::Ask(number, proposal) => {
+                world.claims[number] = Claim {
+                    phase: Phase::Asking { sent: NOW },
+                    proposal,
+                };
                 world
                     .members
                     .iter_mut()
                     .for_each(|member| member.links[number].acquire = true);
             }
-            Move::Arrive(number, index) => arrive(world, number, index),
-            Move::Majority(number, unheard) => self.majority(world, number, unheard),
+            Move::Arrive(number, index) => self.arrive(world, number, index),
+            Move::Majority(number, unheard) => self.majority(world, number, unheard, true),
+            Move::LateMajority(number) => self.majority(world, number, None, false),
             Move::Raise(number, index) => {
-                if let Phase::Raising { fence, met, again, .. } = &mut world.claims[number].phase {
+                if let Phase::Raising { fence, .. } = world.claims[number].phase {
                     let member = &mut world.members[index];
-                    let counter = member.raise(*fence);
-                    member.links[number].raised = true;
-                    if !*again && self.has(Safeguard::WriteBackAsks) {
-                        *met = (*met).max(counter);
-                    }
+                    member.links[number].raised = member.raise(number, fence, self);
                 }
             }
-            Move::Raised(number) => self.raised(world, number),
+            Move::Raised(number) => {
+                if let Phase::Raising { sent, fence } = world.claims[number].phase {
+                    self.enter(world, number, sent, fence);
+                }
+            }
             Move::Renew(number) => {
                 if let Phase::Held { round, renewals, .. } = &mut world.claims[number].phase {
                     (*round, *renewals) = (Some(NOW), *renewals + 1);
@@ -228,47 +244,31 @@ impl Redlock {
         }
     }
 
-    fn majority(&self, world: &mut World, number: usize, unheard: Option<usize>) {
+    fn majority(&self, world: &mut World, number: usize, unheard: Option<usize>, in_time: bool) {
         if let Some(index) = unheard {
             world.members[index].links[number].vote = None;
         }
-        let Phase::Asking { sent } = world.claims[number].phase else {
+        let Claim { phase, proposal } = world.claims[number];
+        let Phase::Asking { sent } = phase else {
             return;
         };
+        if !self.has_fences {
+            return self.enter(world, number, sent, 0);
+        }
+        let counted = world.count(|member| member.links[number].vote == Some(Vote::Counted));
+        if counted >= QUORUM && in_time {
+            return self.enter(world, number, sent, proposal);
+        }
         let votes = world.members.iter().filter_map(|member| member.links[number].vote);
-        let fence = votes.max().unwrap_or_default();
-        if self.has_fences && self.has(Safeguard::FenceWriteBack) {
-            world.claims[number].phase = Phase::Raising {
-                sent,
-                fence: fence + 1,
-                met: None,
-                again: false,
-            };
+        let known = votes.map(|vote| match vote {
+            Vote::Counted => proposal,
+            Vote::Ahead(counter) => counter,
+        });
+        let fence = known.max().unwrap_or_default() + 1;
+        if self.has(Safeguard::FenceWriteBack) {
+            world.claims[number].phase = Phase::Raising { sent, fence };
         } else {
             self.enter(world, number, sent, fence);
-        }
-    }
-
-    fn raised(&self, world: &mut World, number: usize) {
-        match &mut world.claims[number].phase {
-            Phase::Raising {
-                fence,
-                met: met @ Some(_),
-                again,
-                ..
-            } => {
-                *fence = met.take().unwrap_or_default() + 1;
-                *again = true;
-                world
-                    .members
-                    .iter_mut()
-                    .for_each(|member| member.links[number].raised = false);
-            }
-            Phase::Raising { sent, fence, .. } => {
-                let (sent, fence) = (*sent, *fence);
-                self.enter(world, number, sent, fence);
-            }
-            _ => {}
         }
     }
 
@@ -289,25 +289,25 @@ impl Redlock {
             ..Seen::default()
         };
     }
-}
 
-fn arrive(world: &mut World, number: usize, index: usize) {
-    let phase = world.claims[number].phase;
-    let member = &mut world.members[index];
-    member.links[number].acquire = false;
-    // One that has not been admitted since it restarted does not vote.
-    let granted = match member.restarted {
-        None => member.acquire(number),
-        Some(_) => None,
-    };
-    let link = &mut member.links[number];
-    match phase {
-        Phase::Asking { .. } => {
-            link.vote = granted;
-            world.seen.voted_again = granted.is_some() && member.is_new;
+    fn arrive(&self, world: &mut World, number: usize, index: usize) {
+        let Claim { phase, proposal } = world.claims[number];
+        let member = &mut world.members[index];
+        member.links[number].acquire = false;
+        // One that has not been admitted since it restarted does not vote.
+        let granted = match member.restarted {
+            None => member.acquire(number, proposal, self),
+            Some(_) => None,
+        };
+        let link = &mut member.links[number];
+        match phase {
+            Phase::Asking { .. } => {
+                link.vote = granted;
+                world.seen.voted_again = granted.is_some() && member.is_new;
+            }
+            // `Claimed::ask`: clears up what comes after the release.
+            Phase::Over => link.release = true,
+            _ => {}
         }
-        // `release::clear`: goes on releasing for as long as a lost acquire may arrive.
-        Phase::Over => link.release = true,
-        _ => {}
     }
 }

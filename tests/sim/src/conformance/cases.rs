@@ -8,8 +8,12 @@ const COUNTER: &str = "distributed-lock:fence";
 const LONGEST: &str = "distributed-lock:longest-ttl";
 
 pub(super) fn acquire() -> Vec<Case> {
-    let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl]);
-    let noting = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER, LONGEST], &[claim, ttl]);
+    let acquire = |claim: &str, ttl: &str| eval("acquire", &[LOCK, COUNTER], &[claim, ttl, "1"]);
+    let block = |claim: &str, count: &str| eval("acquire", &[LOCK, COUNTER], &[claim, "5000", count]);
+    let vote = |claim: &str, ttl: &str, fence: &str| eval("vote", &[LOCK, COUNTER, LONGEST], &[claim, ttl, fence]);
+    // The answer has the time in it.
+    let noting = |claim: &str, ttl: &str| vote(claim, ttl, "1").compared(As::Shape);
+    let proposing = |fence: &str| vote("me", "5000", fence).compared(As::Shape);
     vec![
         Case::new(
             "a free lock is granted, stored and given a time",
@@ -60,16 +64,48 @@ pub(super) fn acquire() -> Vec<Case> {
             ],
         ),
         Case::new(
-            "a fence counter of another type ends the script before anything is written",
+            "with a fence counter of another type a free lock stays free, and one's own as it was",
             [
                 ask("RPUSH distributed-lock:fence x"),
                 acquire("me", "5000"),
                 ask("EXISTS lock:a"),
+                ask("SET lock:a me PX 5000"),
+                acquire("me", "9000"),
+                ask("PTTL lock:a").about(5000),
             ],
         ),
         Case::new(
             "a fence counter that is no number begins anew",
-            [ask("SET distributed-lock:fence nonsense"), acquire("me", "5000")],
+            [
+                ask("SET distributed-lock:fence nonsense"),
+                acquire("me", "5000"),
+                ask("SET distributed-lock:fence a-nonsense-of-16"),
+                acquire("me", "5000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a fence counter of another length is compared as a number",
+            [
+                ask("SET distributed-lock:fence 17000000000000000"),
+                acquire("me", "5000"),
+                ask("SET distributed-lock:fence 9"),
+                acquire("me", "5000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a block of fences is counted to its end, from the time or from the counter on",
+            [
+                block("me", "1000"),
+                block("me", "3000000"),
+                block("me", "3000000"),
+                block("me", "1"),
+                ask("GET distributed-lock:fence"),
+                ask("SET distributed-lock:fence 4000000000000000"),
+                block("me", "64"),
+                ask("GET distributed-lock:fence"),
+            ],
         ),
         Case::new(
             "a fence counter ahead of the time is counted up",
@@ -89,13 +125,31 @@ pub(super) fn acquire() -> Vec<Case> {
             ],
         ),
         Case::new(
+            "out of memory, another claim is told who holds the lock, and the same claim is refused",
+            [
+                acquire("me", "5000"),
+                ask("CONFIG SET maxmemory 1"),
+                acquire("you", "5000").about(5000),
+                acquire("me", "5000"),
+                ask("CONFIG SET maxmemory 0"),
+                ask("GET lock:a"),
+            ],
+        ),
+        Case::new(
             "a time that is none is refused, and no lock is left behind",
-            [acquire("me", "0"), acquire("me", "x"), ask("EXISTS lock:a")],
+            [
+                acquire("me", "0"),
+                acquire("me", "x"),
+                ask("EXISTS lock:a"),
+                ask("SET lock:a me PX 5000"),
+                acquire("me", "0"),
+                ask("PTTL lock:a").about(5000),
+            ],
         ),
         Case::new(
             "without a counter there is no fence",
             [
-                eval("acquire", &[LOCK], &["me", "5000"]),
+                eval("acquire", &[LOCK], &["me", "5000", "1"]),
                 ask("EXISTS distributed-lock:fence"),
                 ask("GET lock:a"),
             ],
@@ -110,16 +164,73 @@ pub(super) fn acquire() -> Vec<Case> {
                 noting("me", "10000"),
                 ask("GET distributed-lock:longest-ttl"),
                 ask("PTTL distributed-lock:longest-ttl"),
-                noting("you", "20000").about(10000),
+                vote("you", "20000", "1").about(10000),
                 ask("GET distributed-lock:longest-ttl"),
             ],
         ),
         Case::new(
-            "a note of another type ends the script before the lock is written",
+            "a vote is as an acquire",
+            [
+                noting("me", "3000"),
+                noting("me", "9000"),
+                ask("PTTL lock:a").about(9000),
+                ask("DEL lock:a"),
+                ask("RPUSH lock:a x"),
+                vote("me", "3000", "1"),
+                ask("CONFIG SET maxmemory 1"),
+                ask("DEL lock:a"),
+                vote("me", "3000", "1"),
+                ask("CONFIG SET maxmemory 0"),
+                ask("EXISTS lock:a"),
+            ],
+        ),
+        Case::new(
+            "with a note or a counter of another type a free lock stays free, and one's own as it was",
             [
                 ask("RPUSH distributed-lock:longest-ttl x"),
-                noting("me", "3000"),
-                ask("EXISTS lock:a"),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:fence"),
+                ask("DEL distributed-lock:longest-ttl"),
+                ask("RPUSH distributed-lock:fence x"),
+                vote("me", "3000", "1"),
+                ask("EXISTS lock:a distributed-lock:longest-ttl"),
+                ask("SET lock:a me PX 9000"),
+                vote("me", "3000", "1"),
+                ask("PTTL lock:a").about(9000),
+            ],
+        ),
+        Case::new(
+            "a proposal counts where it is above the counter",
+            [
+                ask("SET distributed-lock:fence 1700000000000000"),
+                proposing("1700000000000000"),
+                ask("GET distributed-lock:fence"),
+                proposing("1700000000000001"),
+                ask("GET distributed-lock:fence"),
+                proposing("1699999999999999"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "a proposal ahead of the time counts only where the counter is ahead, too, and a step away",
+            [
+                ask("SET distributed-lock:fence 1700000000000000"),
+                proposing("4000000000000000"),
+                ask("GET distributed-lock:fence"),
+                ask("SET distributed-lock:fence 4000000000000000"),
+                proposing("4000000000001001"),
+                ask("GET distributed-lock:fence"),
+                proposing("4000000000001000"),
+                ask("GET distributed-lock:fence"),
+            ],
+        ),
+        Case::new(
+            "without a counter the time is above each proposal",
+            [
+                proposing("1700000000000000"),
+                ask("DEL distributed-lock:fence"),
+                proposing("4000000000000000"),
+                ask("EXISTS distributed-lock:fence"),
             ],
         ),
     ]
@@ -245,51 +356,6 @@ pub(super) fn others() -> Vec<Case> {
                 evalsha("inspect", &[LOCK], &[]),
                 ask("SCRIPT FLUSH"),
                 evalsha("inspect", &[LOCK], &[]),
-            ],
-        ),
-    ]
-}
-
-pub(super) fn fences() -> Vec<Case> {
-    let fence = || eval("fence", &[COUNTER], &[]);
-    let raise = |to: &str| eval("raise", &[COUNTER], &[to]);
-    vec![
-        Case::new(
-            "each fence is larger than the one before",
-            [fence(), fence(), ask("GET distributed-lock:fence"), fence()],
-        ),
-        Case::new(
-            "a raised counter gives larger fences, is never lowered, and tells how far it is",
-            [
-                raise("1000"),
-                raise("1000"),
-                raise("999"),
-                raise("4000000000000000"),
-                fence(),
-                raise("3000000000000000"),
-                ask("GET distributed-lock:fence"),
-                fence(),
-            ],
-        ),
-        Case::new(
-            "a counter of another type is refused and left alone",
-            [
-                ask("RPUSH distributed-lock:fence x"),
-                fence(),
-                raise("4000000000000000"),
-                ask("EXISTS distributed-lock:fence"),
-            ],
-        ),
-        Case::new(
-            "out of memory there is no fence, and only a raise that changes nothing works",
-            [
-                ask("SET distributed-lock:fence 4000000000000000"),
-                ask("CONFIG SET maxmemory 1"),
-                fence(),
-                raise("4000000000000001"),
-                raise("3000000000000000"),
-                ask("GET distributed-lock:fence"),
-                ask("CONFIG SET maxmemory 0"),
             ],
         ),
     ]

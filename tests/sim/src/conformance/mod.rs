@@ -2,6 +2,8 @@
 
 mod cases;
 mod commands;
+mod fences;
+mod line;
 mod simulated;
 mod transcript;
 
@@ -56,7 +58,10 @@ enum As {
 pub fn all() -> Vec<Case> {
     let mut all = cases::acquire();
     all.extend(cases::others());
-    all.extend(cases::fences());
+    all.extend(fences::fences());
+    all.extend(line::turns());
+    all.extend(line::grants());
+    all.extend(line::troubles());
     all.extend(commands::data());
     all.extend(commands::connections());
     all
@@ -115,6 +120,12 @@ impl Case {
 /// A command of words, over the first connection.
 fn ask(words: &str) -> Step {
     on(0, words)
+}
+
+/// A command of words that may have spaces in them.
+fn words(words: &[&str]) -> Step {
+    let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    Step::Ask(0, words, 1, As::Itself)
 }
 
 /// A command of words, over another connection.

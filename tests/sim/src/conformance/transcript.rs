@@ -77,7 +77,9 @@ impl Transcript {
             (Seen::Text(text), As::Fields(names)) => fields(&String::from_utf8_lossy(text), names),
             (Seen::Text(text), _) => {
                 let text = String::from_utf8_lossy(text);
-                if let Some(fence) = text.parse().ok().filter(|number| *number > FENCES) {
+                // Alone, or at the start of a message.
+                let first = text.split(' ').next().unwrap_or_default();
+                if let Some(fence) = first.parse().ok().filter(|number| *number > FENCES) {
                     self.fences.insert(fence);
                 }
                 format!("\"{text}\"")

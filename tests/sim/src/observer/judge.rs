@@ -152,13 +152,15 @@ impl Observer {
 
     /// Everything was released: no lock is there any more. But with several servers, a minority may have some of a
     /// process that was killed, from before `since`: nobody has to wait for their time. And what arrived after the last
-    /// call of a shutdown stays.
+    /// call of a shutdown stays. And a lock that a release has given to a process which was killed while it stood in line
+    /// stays for its first lease.
     pub fn nothing_left(&mut self, servers: &[&Server], since: Duration, now: Duration) {
         for (index, server) in servers.iter().enumerate() {
             for (name, claim, left) in server.texts(now) {
                 let granted = self.votes.last(name, claim.unwrap_or_default());
                 let old = self.quorum > 1 && granted.is_some_and(|granted| granted < since);
-                if name.starts_with(b"lock:") && !old {
+                let dead = self.died_in_line(claim.unwrap_or_default());
+                if name.starts_with(b"lock:") && !old && !dead {
                     if self.came_after_last_call(index, name, claim.unwrap_or_default()) {
                         self.tally.late += 1;
                         self.trace

@@ -34,6 +34,10 @@ pub struct Observer {
     holds: Vec<Hold>,
     /// What the servers have granted.
     votes: Votes,
+    /// When each claim was first seen to wait for its turn.
+    waited: BTreeMap<Vec<u8>, Duration>,
+    /// When processes were killed, and on which machine.
+    kills: Vec<(usize, Duration)>,
     /// When each machine's last manager was shut down.
     shutdowns: BTreeMap<usize, Duration>,
     /// What was allowed, so that it is counted once.
@@ -86,6 +90,8 @@ impl Observer {
             quorum: servers / 2 + 1,
             holds: Vec::new(),
             votes: Votes::new(servers / 2 + 1),
+            waited: BTreeMap::new(),
+            kills: Vec::new(),
             shutdowns: BTreeMap::new(),
             excused: BTreeSet::new(),
             resources: BTreeMap::new(),
@@ -100,6 +106,18 @@ impl Observer {
     /// A server was asked to release a lock for a claim, and `found` it held by the claim or not.
     pub fn released(&mut self, server: usize, lock: &[u8], claim: &[u8], found: bool, at: Duration) {
         self.votes.release(server, lock, claim, found, at);
+    }
+
+    /// A claim was seen to wait for its turn.
+    pub fn waits(&mut self, claim: &[u8], at: Duration) {
+        self.waited.entry(claim.to_vec()).or_insert(at);
+    }
+
+    /// Whether the process of a claim was killed after the claim had stood in line.
+    fn died_in_line(&self, claim: &[u8]) -> bool {
+        let of = |machine: usize| claim.ends_with(format!(" m{machine}").as_bytes());
+        let since = self.waited.get(claim);
+        since.is_some_and(|since| self.kills.iter().any(|(machine, at)| of(*machine) && since <= at))
     }
 
     /// A machine begins to shut its manager down.
@@ -118,6 +136,10 @@ impl Observer {
         );
         self.tally.acquired += 1;
         let value = self.votes.claim(&key, machine, fence);
+        // It may have been asked for by somebody who waited before.
+        let lock = format!("lock:{key}").into_bytes();
+        let granted = value.as_ref().and_then(|claim| self.votes.last(&lock, claim));
+        let asked = granted.map_or(asked, |granted| asked.min(granted));
         let hold = Hold {
             machine,
             key,
@@ -176,6 +198,7 @@ impl Observer {
 
     /// A process ended without a word: it holds nothing any more.
     pub fn killed(&mut self, machine: usize, at: Duration) {
+        self.kills.push((machine, at));
         for id in 0..self.holds.len() {
             if self.holds[id].machine == machine {
                 self.ended(id, || at);

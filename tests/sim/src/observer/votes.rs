@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// As many holds one grant leads to at most, where a lease is handed on inside a process: each with the next fence.
+const HANDED_ON: u64 = 64;
+
 /// Every grant of every server.
 pub(super) struct Votes {
     quorum: usize,
@@ -24,9 +27,16 @@ struct Grants {
 }
 
 impl Grants {
-    /// A majority's fence is one above the largest vote, unless somebody knew of a larger one.
+    /// Whether a hold with this fence was handed the lease of one with this claim: one server's grant is of several
+    /// fences.
+    fn is_handed_on(&self, fence: u64) -> bool {
+        self.servers.values().flatten().all(|granted| *granted < fence)
+    }
+
+    /// A majority's fence is the largest vote, which is its proposal, or one above it.
     fn lead_to(&self, fence: u64) -> bool {
-        self.servers.values().flatten().max() == Some(&(fence - 1))
+        let largest = self.servers.values().flatten().max();
+        largest == Some(&fence) || largest == Some(&(fence - 1))
     }
 }
 
@@ -70,7 +80,7 @@ impl Votes {
     }
 
     /// The claim of a new hold: one that enough servers have granted, with this fence; or, of several servers, with
-    /// fences below it. Never one that was released: its process had given it up, whatever is granted to it later.
+    /// fences below it; or that was a hold's whose lease was handed on. Never one that was released: its process had given it up, whatever is granted to it later.
     /// Of several, the one whose votes lead to just this fence, then the last one.
     pub(super) fn claim(&mut self, key: &str, machine: usize, fence: u64) -> Option<Vec<u8>> {
         let (lock, owner) = (format!("lock:{key}").into_bytes(), format!(" m{machine}").into_bytes());
@@ -85,7 +95,7 @@ impl Votes {
             .filter(|((name, claim), grants)| {
                 *name == lock
                     && claim.ends_with(&owner)
-                    && !self.held.contains(claim)
+                    && (!self.held.contains(claim) || (self.quorum == 1 && grants.is_handed_on(fence)))
                     && grants.released.is_empty()
                     && fits(grants)
             })
@@ -96,6 +106,7 @@ impl Votes {
     }
 
     fn fits(&self, granted: u64, fence: u64) -> bool {
-        granted == fence || (self.quorum > 1 && granted < fence)
+        let of_one = (granted..granted + HANDED_ON).contains(&fence);
+        (self.quorum == 1 && of_one) || (self.quorum > 1 && granted <= fence)
     }
 }

@@ -4,6 +4,7 @@
 //! ([`conformance`](crate::conformance)) holds them, and the commands, to a real server's answers.
 
 mod clock;
+mod collections;
 mod commands;
 mod info;
 pub mod resp;
@@ -58,10 +59,41 @@ pub struct Done {
     pub keys: Vec<Vec<u8>>,
     /// The claim, or what else the first argument is.
     pub first: Vec<u8>,
+    /// The fence that a vote was asked for.
+    pub proposal: Option<u64>,
     /// Whether each key held the argument of the same place before.
     pub held: Vec<bool>,
     /// What it answered.
     pub reply: Reply,
+    /// What it published: channels and messages.
+    pub published: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Done {
+    /// The claims that it gave the lock to, each with its first fence; of a vote, what it has counted up to.
+    pub fn grants(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let own = match (self.script.as_str(), &self.reply) {
+            ("acquire" | "turn", Reply::Bulk(fence)) => parsed(fence),
+            ("vote", Reply::Int(_)) => self.proposal,
+            ("vote", Reply::Array(parts)) => match parts.as_slice() {
+                [Reply::Int(counter), Reply::Int(_)] => u64::try_from(*counter).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        // To those in line.
+        let granted = self.published.iter().filter_map(|(_, message)| {
+            let mut parts = message.splitn(3, |byte| *byte == b' ');
+            let (fence, _question, claim) = (parts.next()?, parts.next()?, parts.next()?);
+            Some((claim, parsed(fence)?))
+        });
+        let own = own.map(|fence| (self.first.as_slice(), fence));
+        own.into_iter().chain(granted).filter(|(_, fence)| *fence > 0)
+    }
+}
+
+fn parsed(number: &[u8]) -> Option<u64> {
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 impl Server {
@@ -126,8 +158,10 @@ impl Server {
                 script: name.clone(),
                 keys: command[1..].to_vec(),
                 first: Vec::new(),
+                proposal: None,
                 held: Vec::new(),
                 reply: Reply::Nil,
+                published: Vec::new(),
             });
         }
         match (name.as_str(), &command[1..]) {
@@ -196,8 +230,8 @@ impl Server {
             args,
             published: &mut published,
         });
-        for (channel, message) in published {
-            self.publish(&channel, &message);
+        for (channel, message) in &published {
+            self.publish(channel, message);
         }
         self.done.push(Done {
             at,
@@ -205,8 +239,10 @@ impl Server {
             script: twin.name.to_owned(),
             keys: keys.to_vec(),
             first: args.first().cloned().unwrap_or_default(),
+            proposal: args.get(2).and_then(|proposal| parsed(proposal)),
             held,
             reply: reply.clone(),
+            published,
         });
         reply
     }

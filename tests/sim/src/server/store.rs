@@ -9,8 +9,12 @@ use super::resp::Reply;
 pub(super) enum Value {
     /// A text.
     Text(Vec<u8>),
-    /// Something that is no text, as a foreign client leaves it.
+    /// Something that is none of these, as a foreign client leaves it.
     List(Vec<Vec<u8>>),
+    /// Members with their scores.
+    Sorted(BTreeMap<Vec<u8>, i64>),
+    /// Fields with their values.
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
 #[derive(Debug, Clone)]
@@ -31,11 +35,11 @@ pub(super) struct View<'a> {
     pub(super) database: u8,
     /// Microseconds of the server's clock.
     pub(super) now: i64,
-    /// Writes that need memory are refused.
+    /// Writes that need memory are refused: unless one that needs none came before it in the same script.
     pub(super) full: bool,
 }
 
-const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+pub(super) const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const FULL: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const NO_INTEGER: &str = "ERR value is not an integer or out of range";
 
@@ -55,7 +59,7 @@ impl Store {
             .map(move |((_, name), entry)| {
                 let text = match &entry.value {
                     Value::Text(text) => Some(text.as_slice()),
-                    Value::List(_) => None,
+                    _ => None,
                 };
                 (name.as_slice(), text, entry.until.map(|until| until - now))
             })
@@ -67,7 +71,7 @@ impl Store {
         let entry = self.0.get(&(0, name.to_vec()))?;
         match &entry.value {
             Value::Text(text) if !entry.is_over(now / 1_000) => Some(text),
-            Value::Text(_) | Value::List(_) => None,
+            _ => None,
         }
     }
 }
@@ -92,26 +96,62 @@ impl View<'_> {
         self.store.0.get_mut(&place)
     }
 
+    pub(super) fn value(&mut self, key: &[u8]) -> Option<&mut Value> {
+        self.entry(key).map(|entry| &mut entry.value)
+    }
+
+    /// A new key, without a time.
+    pub(super) fn put(&mut self, key: &[u8], value: Value) {
+        let entry = Entry { value, until: None };
+        self.store.0.insert((self.database, key.to_vec()), entry);
+    }
+
+    /// Before a write that needs memory.
+    pub(super) fn need_memory(&self) -> Result<(), String> {
+        if self.full { Err(FULL.to_owned()) } else { Ok(()) }
+    }
+
+    /// Before a write that needs none: a script that has begun to write is not stopped.
+    pub(super) fn need_no_memory(&mut self) {
+        self.full = false;
+    }
+
     /// GET.
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         match self.entry(key).map(|entry| &entry.value) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text.clone())),
-            Some(Value::List(_)) => Err(WRONG_TYPE.to_owned()),
+            Some(_) => Err(WRONG_TYPE.to_owned()),
         }
     }
 
     /// SET key value, with PX if there is a time.
     pub(super) fn set(&mut self, key: &[u8], value: &[u8], px: Option<&[u8]>) -> Result<(), String> {
-        if self.full {
-            return Err(FULL.to_owned());
-        }
+        self.need_memory()?;
         let until = px.map(|px| self.until(px, "set", 1)).transpose()?;
         let value = Value::Text(value.to_vec());
         self.store
             .0
             .insert((self.database, key.to_vec()), Entry { value, until });
         Ok(())
+    }
+
+    /// SET key value NX PX: whether there was no such key.
+    pub(super) fn set_new(&mut self, key: &[u8], value: &[u8], px: &[u8]) -> Result<bool, String> {
+        self.need_memory()?;
+        self.until(px, "set", 1)?;
+        if self.exists(key) {
+            return Ok(false);
+        }
+        self.set(key, value, Some(px)).map(|()| true)
+    }
+
+    /// GETSET: what was there before.
+    pub(super) fn getset(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.need_memory()?;
+        let before = self.get(key)?;
+        self.set(key, value, None)?;
+        Ok(before)
     }
 
     /// Whether there is such a key, whatever it holds.
@@ -121,6 +161,7 @@ impl View<'_> {
 
     /// DEL of one key.
     pub(super) fn del(&mut self, key: &[u8]) -> bool {
+        self.need_no_memory();
         let there = self.exists(key);
         self.store.0.remove(&(self.database, key.to_vec()));
         there
@@ -135,6 +176,7 @@ impl View<'_> {
 
     /// PEXPIRE; a time that is over deletes the key.
     pub(super) fn pexpire(&mut self, key: &[u8], px: &[u8]) -> Result<bool, String> {
+        self.need_no_memory();
         let until = self.until(px, "pexpire", i64::MIN)?;
         let now = self.millis();
         let Some(entry) = self.entry(key) else {
@@ -149,17 +191,11 @@ impl View<'_> {
 
     /// RPUSH of one value.
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<i64, String> {
-        if self.full {
-            return Err(FULL.to_owned());
-        }
+        self.need_memory()?;
         if !self.exists(key) {
-            let list = Entry {
-                value: Value::List(Vec::new()),
-                until: None,
-            };
-            self.store.0.insert((self.database, key.to_vec()), list);
+            self.put(key, Value::List(Vec::new()));
         }
-        match self.entry(key).map(|entry| &mut entry.value) {
+        match self.value(key) {
             Some(Value::List(list)) => {
                 list.push(value.to_vec());
                 Ok(i64::try_from(list.len()).unwrap_or(i64::MAX))

@@ -184,14 +184,14 @@ impl World {
             let name = server.name.clone();
             for done in std::mem::take(&mut server.done) {
                 let lock = done.keys.first().map(Vec::as_slice).unwrap_or_default();
-                if let ("acquire", Reply::Array(parts)) = (done.script.as_str(), &done.reply)
-                    && let [Reply::Int(fence @ 1..), Reply::Int(0)] = parts.as_slice()
-                {
-                    let fence = u64::try_from(*fence).unwrap_or_default();
-                    observer.voted(index, lock, &done.first, fence, done.at);
-                }
                 if done.script == "release" {
                     observer.released(index, lock, &done.first, done.reply == Reply::Int(1), done.at);
+                }
+                if done.script == "turn" {
+                    observer.waits(&done.first, done.at);
+                }
+                for (claim, fence) in done.grants() {
+                    observer.voted(index, lock, claim, fence, done.at);
                 }
                 if let ("renew", Reply::Array(answers)) = (done.script.as_str(), &done.reply)
                     && answers
@@ -202,11 +202,17 @@ impl World {
                     observer.violation(done.at, &format!("{name}: a renewal has created what it did not find"));
                 }
                 let claim = match done.script.as_str() {
-                    "acquire" | "renew" | "release" => observer.trace.token(&done.first),
+                    "acquire" | "turn" | "vote" | "renew" | "release" => observer.trace.token(&done.first),
                     _ => String::new(),
                 };
                 let reply = show(&mut observer, &done.reply);
-                let lock = String::from_utf8_lossy(lock).into_owned();
+                let lock = match String::from_utf8_lossy(lock) {
+                    // Random, as the tokens are.
+                    channel if channel.starts_with("distributed-lock:granted:") => {
+                        format!("distributed-lock:granted:{}", observer.trace.token(lock))
+                    }
+                    lock => lock.into_owned(),
+                };
                 let text = format!("{name} {} {lock} {claim} for {}: {reply}", done.script, done.session);
                 observer.trace.add(done.at, &text);
             }
@@ -240,6 +246,8 @@ impl World {
 fn show(observer: &mut Observer, reply: &Reply) -> String {
     match reply {
         Reply::Int(number) => number.to_string(),
+        // Fences are no random tokens.
+        Reply::Bulk(text) if text.iter().all(u8::is_ascii_digit) => String::from_utf8_lossy(text).into_owned(),
         Reply::Bulk(text) => observer.trace.token(text),
         Reply::Array(parts) => {
             let parts: Vec<_> = parts.iter().map(|part| show(observer, part)).collect();

@@ -17,6 +17,7 @@ fn group(servers: u16) -> Arc<Group> {
 /// Others that answered: first those who remember.
 fn answered(remember: usize, forgot: usize) -> Vec<Known> {
     let known = |remembers| Known {
+        time: 0,
         remembers,
         longest_ttl: None,
         fence: None,

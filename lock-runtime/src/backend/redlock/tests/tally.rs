@@ -14,8 +14,21 @@ fn failure() -> Failure {
     }
 }
 
-fn granted(fence: u64) -> Result<Vote, Failure> {
-    Ok(Vote::Granted(Fence::from(fence)))
+/// What the claims of these ballots propose.
+const PROPOSAL: u64 = 5;
+
+/// By a server that has counted so far, and says that it is this time.
+fn granted_at(counter: u64, time: u64) -> Result<Vote, Failure> {
+    Ok(Vote::Ahead { counter, time })
+}
+
+fn granted(counter: u64) -> Result<Vote, Failure> {
+    granted_at(counter, 100)
+}
+
+/// By a server that counts for the proposal.
+fn counted(time: u64) -> Result<Vote, Failure> {
+    Ok(Vote::Counted { time })
 }
 
 fn busy(holder: &str, seconds: Option<u32>) -> Result<Vote, Failure> {
@@ -31,7 +44,7 @@ fn none() -> Result<Vote, Failure> {
 }
 
 fn ballot<const N: usize>(servers: usize, votes: [Result<Vote, Failure>; N]) -> Ballot {
-    let mut ballot = Ballot::new(servers, servers / 2 + 1);
+    let mut ballot = Ballot::new(servers, servers / 2 + 1, PROPOSAL);
     votes.into_iter().for_each(|vote| ballot.count(vote));
     ballot
 }
@@ -51,11 +64,46 @@ fn release<const N: usize>(servers: usize, answers: [Result<Released, Failure>; 
 }
 
 #[test]
-fn a_majority_of_grants_has_the_lock_and_the_largest_fence() {
+fn a_majority_of_grants_has_the_lock_and_its_largest_number() {
     assert_eq!(ballot(3, [granted(7)]).verdict(), None);
-    let two = ballot(3, [granted(7), none(), granted(5)]);
-    assert_eq!(two.verdict(), Some(Verdict::Granted(Fence::from(7))));
-    assert_eq!(two.close(), Verdict::Granted(Fence::from(7)));
+    let two = ballot(3, [granted(7), none(), granted(6)]);
+    let verdict = Verdict::Granted(Grants {
+        is_counted: false,
+        is_too_high: false,
+        highest: 7,
+        time: 100,
+    });
+    assert_eq!(two.verdict(), Some(verdict));
+    let Verdict::Granted(closed) = two.close() else {
+        panic!("not granted");
+    };
+    assert_eq!(closed.highest, 7);
+}
+
+fn grants<const N: usize>(servers: usize, votes: [Result<Vote, Failure>; N]) -> Grants {
+    match ballot(servers, votes).verdict() {
+        Some(Verdict::Granted(grants)) => grants,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_proposal_is_the_fence_where_a_majority_counts_for_it() {
+    let all = grants(5, [counted(30), counted(10), none(), counted(20)]);
+    assert!(all.is_counted);
+    assert_eq!((all.highest, all.time), (PROPOSAL, 10));
+    let too_few = grants(5, [counted(30), counted(10), granted(5)]);
+    assert!(!too_few.is_counted && !too_few.is_too_high);
+    assert_eq!((too_few.highest, too_few.time), (PROPOSAL, 10));
+    assert_eq!(grants(5, [counted(30), granted(9), granted(2)]).highest, 9);
+}
+
+#[test]
+fn a_proposal_is_too_high_where_a_smaller_counter_refuses_it() {
+    assert!(grants(3, [counted(30), granted(4)]).is_too_high);
+    let both = grants(3, [granted_at(3, 40), granted_at(4, 50)]);
+    assert!(both.is_too_high);
+    assert_eq!((both.highest, both.time), (4, 40));
 }
 
 #[test]
@@ -88,8 +136,8 @@ fn a_claim_that_may_have_a_majority_holds() {
 
 #[test]
 fn without_another_claim_nobody_holds() {
-    let alone = ballot(5, [granted(1), granted(2), Ok(Vote::WithoutFence), none(), none()]);
-    assert_eq!(alone.verdict(), None, "a vote without a fence is none");
+    let alone = ballot(5, [granted(1), granted(2), none(), none()]);
+    assert_eq!(alone.verdict(), None);
     assert_eq!(alone.close(), Verdict::Undecided);
     let two_of_four = ballot(4, [granted(1), granted(2), none(), none()]);
     assert_eq!(two_of_four.verdict(), Some(Verdict::Undecided));

@@ -1,39 +1,94 @@
-//! The scripts about one lock, or several: acquire, renew, release, inspect.
+//! The scripts about one lock, or several: acquire, vote, renew, release, inspect.
 
-use super::{Call, Raised, called, fences, number};
+use super::{Call, Raised, called, fences, line, number};
 use crate::server::resp::Reply;
 
 /// acquire.lua
 pub(super) fn acquire(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let lock = call.key(0).unwrap_or_default();
-    let (claim, ttl) = (call.arg(0), call.arg(1));
-    let held = match call.data.get(&lock) {
-        Ok(held) => held,
-        Err(error) => return Ok(Reply::Error(error)),
-    };
-    if let Some(held) = held.filter(|held| *held != claim) {
-        let pttl = Reply::Int(call.data.pttl(&lock));
-        return Ok(Reply::Array(vec![Reply::Int(0), pttl, Reply::Bulk(held)]));
-    }
-    let mut fence = Reply::Int(-1);
-    if let Some(counter) = call.key(1) {
-        fence = match fences::next(call, &counter)? {
-            Ok(fence) => fence,
-            Err(refused) => return Ok(refused),
-        };
-    }
-    if let Some(longest) = call.key(2) {
-        let noted = number(called(call.data.get(&longest))?).unwrap_or(0.0);
-        if noted < number(Some(ttl.clone())).unwrap_or(f64::NAN)
-            && let Err(error) = call.data.set(&longest, &ttl, None)
-        {
-            return Ok(Reply::Error(error));
+    let (claim, ttl, count) = (call.arg(0), call.arg(1), call.arg(2));
+    let set = call.data.set_new(&lock, &claim, &ttl);
+    if !matches!(set, Ok(true)) {
+        match call.data.get(&lock) {
+            Err(error) => return Ok(Reply::Error(error)),
+            Ok(Some(held)) if held != claim => return Ok(busy(call, &lock, held)),
+            Ok(_) => {}
         }
     }
-    match call.data.set(&lock, &claim, Some(&ttl)) {
-        Ok(()) => Ok(Reply::Array(vec![fence, Reply::Int(0)])),
-        Err(error) => Ok(Reply::Error(error)),
+    let is_new = match set {
+        Ok(is_new) => is_new,
+        Err(error) => return Ok(Reply::Error(error)),
+    };
+    let mut answer = Reply::Int(-1);
+    if let Some(counter) = call.key(1) {
+        answer = match fences::block(call, &counter, &count) {
+            Ok(fence) => Reply::bulk(fence),
+            Err(refused) => {
+                if is_new {
+                    call.data.del(&lock);
+                }
+                return Ok(refused);
+            }
+        };
     }
+    if !is_new {
+        called(call.data.set(&lock, &claim, Some(&ttl)))?;
+    }
+    Ok(answer)
+}
+
+/// vote.lua
+pub(super) fn vote(call: &mut Call<'_>) -> Result<Reply, Raised> {
+    let [lock, counter, longest] = [0, 1, 2].map(|index| call.key(index).unwrap_or_default());
+    let (claim, ttl, proposal) = (call.arg(0), call.arg(1), call.arg(2));
+    let set = call.data.set_new(&lock, &claim, &ttl);
+    if !matches!(set, Ok(true)) {
+        match call.data.get(&lock) {
+            Err(error) => return Ok(Reply::Error(error)),
+            Ok(Some(held)) if held != claim => return Ok(busy(call, &lock, held)),
+            Ok(_) => {}
+        }
+    }
+    let is_new = match set {
+        Ok(is_new) => is_new,
+        Err(error) => return Ok(Reply::Error(error)),
+    };
+    match counted_and_noted(call, &counter, &proposal, &longest, &ttl) {
+        Err(error) => {
+            if is_new {
+                call.data.del(&lock);
+            }
+            Ok(Reply::Error(error))
+        }
+        Ok(answer) => {
+            if !is_new {
+                called(call.data.set(&lock, &claim, Some(&ttl)))?;
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// The middle of vote.lua; an error is its answer.
+fn counted_and_noted(
+    call: &mut Call<'_>,
+    counter: &[u8],
+    proposal: &[u8],
+    longest: &[u8],
+    ttl: &[u8],
+) -> Result<Reply, String> {
+    let last = call.data.get(counter)?;
+    let noted = number(call.data.get(longest)?).unwrap_or(0.0);
+    let answer = fences::propose(call, counter, last, proposal)?;
+    if noted < number(Some(ttl.to_vec())).unwrap_or(f64::NAN) {
+        call.data.set(longest, ttl, None)?;
+    }
+    Ok(answer)
+}
+
+fn busy(call: &mut Call<'_>, lock: &[u8], held: Vec<u8>) -> Reply {
+    let pttl = Reply::Int(call.data.pttl(lock));
+    Reply::Array(vec![Reply::Int(0), pttl, Reply::Bulk(held)])
 }
 
 /// renew.lua
@@ -59,11 +114,18 @@ pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Raised> {
 pub(super) fn release(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let lock = call.key(0).unwrap_or_default();
     let (claim, rest, channel) = (call.arg(0), call.arg(1), call.arg(2));
-    match call.data.get(&lock) {
-        Err(error) => return Ok(Reply::Error(error)),
-        Ok(None) => return Ok(Reply::Int(0)),
-        Ok(Some(held)) if held != claim => return Ok(Reply::Int(2)),
-        Ok(Some(_)) => {}
+    let held = call.data.get(&lock);
+    if !matches!(&held, Ok(Some(held)) if *held == claim) {
+        line::leave_line(call, &claim);
+        return Ok(match held {
+            Err(error) => Reply::Error(error),
+            Ok(None) => Reply::Int(0),
+            Ok(Some(_)) => Reply::Int(2),
+        });
+    }
+    if line::is_there(call) {
+        line::next(call)?;
+        return Ok(Reply::Int(1));
     }
     if rest == b"0" {
         call.data.del(&lock);

@@ -4,6 +4,7 @@
 //! it any more, and says so, until somebody has read both again and written down the new hash.
 
 mod fences;
+mod line;
 mod locks;
 
 use std::sync::LazyLock;
@@ -38,14 +39,18 @@ pub(super) struct Raised(String);
 
 macro_rules! twin {
     ($name:literal, $reviewed:literal, $run:path) => {
+        twin!($name, $reviewed, $run, [$name])
+    };
+    // Of several files, one behind the other.
+    ($name:literal, $reviewed:literal, $run:path, [$($file:literal),+]) => {
         Twin {
             name: $name,
-            text: include_str!(concat!(
+            text: concat!($(include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../../lock-runtime/src/backend/redis/",
-                $name,
+                $file,
                 ".lua"
-            )),
+            ))),+),
             reviewed: $reviewed,
             run: $run,
         }
@@ -53,13 +58,25 @@ macro_rules! twin {
 }
 
 /// Every script of the library.
-pub static TWINS: [Twin; 6] = [
-    twin!("acquire", "cb738dd4a1027e39590199537bdbd685c7a9c553", locks::acquire),
+pub static TWINS: [Twin; 8] = [
+    twin!("acquire", "69dfcf9a7dadcb550d9fc7f1cfe96558c41b8440", locks::acquire),
+    twin!(
+        "turn",
+        "a4ec2ff5f023ec6a59d0194b50da639b81981550",
+        line::turn,
+        ["line/lib", "turn"]
+    ),
+    twin!("vote", "9b35fe57684a568fe3f917e48bd530200bb2b778", locks::vote),
     twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
-    twin!("release", "19c56a18188024ad5f98561353635eb895a44ceb", locks::release),
+    twin!(
+        "release",
+        "f8f8a81fe87df6c2d7210f0b8588aa6c0eee0176",
+        locks::release,
+        ["release", "line/lib", "line/next"]
+    ),
     twin!("inspect", "52f821ae573975c082c1aa410d3a136d36806311", locks::inspect),
-    twin!("fence", "6927decc2c14491e93d7c9cf5ab779a18e9d90f2", fences::fence),
-    twin!("raise", "7bb3ae22e953e2f5b0beaef455f9e16092f64fd4", fences::raise),
+    twin!("fence", "aeb19d35ebb7792b24d40ebdaff509312effbc8f", fences::fence),
+    twin!("raise", "726c75023b0f895698aa455816e04169a58dad61", fences::raise),
 ];
 
 impl Twin {

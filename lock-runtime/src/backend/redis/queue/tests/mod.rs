@@ -1,13 +1,11 @@
 //! The suite for all stores, and what only a server can do wrong.
 
-mod server;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use url::Url;
 
-use self::server::Server;
+use super::super::server::Server;
 use super::super::slot::slot;
 use super::super::{RedisBackend, Settings};
 use super::*;

@@ -10,13 +10,13 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(30);
 
 /// Without persistence, on a Unix socket in a temporary folder. Killed when it is dropped.
-pub(super) struct Server {
+pub(in crate::backend::redis) struct Server {
     process: Child,
     folder: TempDir,
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
+    pub(in crate::backend::redis) fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("lock").tempdir().unwrap();
         let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(program);
@@ -51,7 +51,7 @@ impl Server {
         self.folder.path().join(name)
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::backend::redis) fn url(&self) -> String {
         format!("unix://{}", self.path("redis.sock").display())
     }
 
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// One command, by its words.
-    pub(super) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(in crate::backend::redis) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = Cmd::new();
         command.arg(words);
         command.query(&mut self.connection().unwrap()).unwrap()

@@ -1,0 +1,58 @@
+//! Operations over the connection of the caller's own runtime.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::super::{Acquired, Applied, BoxFuture, Claim, Failure, Leave, Released, UnderWay};
+use super::RedisBackend;
+use super::answer;
+use super::claiming::acquire;
+use super::failure::no_answer;
+
+impl RedisBackend {
+    pub(super) fn claim_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        let lane = self.lanes.as_ref()?.here(runtime)?;
+        let call = acquire(claim, &self.servers.counter(&claim.name), ttl, 1);
+        let number = lane.number;
+        let answer = async move {
+            let reply = lane.ask(call).await?;
+            // Never without a fence: this call names the counter.
+            answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply))
+        };
+        Some((number, Box::pin(answer)))
+    }
+
+    pub(super) fn end_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+        let lane = self.lanes.as_ref()?.open_here()?;
+        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
+        let number = lane.number;
+        let answer = async move { answer::released(&lane.ask(call).await?) };
+        Some((number, Box::pin(answer)))
+    }
+
+    /// Over the lane with this number, from the lock thread.
+    pub(super) fn end_after<'a>(
+        &'a self,
+        route: u64,
+        claim: &'a Claim,
+        within: Duration,
+    ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
+        let lane = self.lanes.as_ref()?.numbered(route)?;
+        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
+        Some(Box::pin(async move {
+            match timeout(within, lane.ask(call)).await {
+                Ok(reply) => answer::released(&reply?),
+                Err(_) => Err(no_answer("waiting for an answer of", Applied::Unknown)),
+            }
+        }))
+    }
+
+    /// A lane that gives no answer is used no more.
+    pub(super) fn give_up(&self, route: u64) {
+        if let Some(lane) = self.lanes.as_ref().and_then(|lanes| lanes.numbered(route)) {
+            lane.broke();
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The one in a process that asks the backend for a lock which several wait for.
+//!
+//! It runs on the lock thread and has a claim of its own, for whoever is the first in [line](crate::line) when it is
+//! granted. Where the backend keeps a line of its own, the contenders of all processes stand in that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::acquire::FAILURE;
+use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
+use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
+use crate::clock::Moment;
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
+use crate::hand_over::{LONGEST, MOST};
+use crate::hold::{HoldId, unique};
+use crate::line::Wanted;
+use crate::manager::Shared;
+use crate::pauses::Growing;
+use crate::release::unavailable;
+use crate::timeline::Timeline;
+use crate::waiter::Waiter;
+use crate::{Key, LockError};
+
+/// The longest lease that a release gives to the first in line: so long a lock stays taken whose next holder has died
+/// while it waited.
+const FIRST_LEASE: Duration = Duration::from_millis(1_500);
+/// A first lease is renewed after this: a body that ends before needs no renewal.
+const SOON: Duration = Duration::from_millis(50);
+/// How much longer than until its next question a place is kept.
+const STAY: Duration = Duration::from_secs(1);
+
+/// Asks for the lock `name` as long as somebody waits for it to whom nothing is promised. `news`: somebody came or went.
+pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) {
+    let contending = Contending {
+        shared,
+        timeline,
+        name,
+        news,
+    };
+    loop {
+        match contending.wanted() {
+            // Each turn has a claim of its own: the last one's may be held by now.
+            Wanted::Waiter(waiter) => match contending.turn(&waiter).await {
+                Turned::Given | Turned::Unwanted => {}
+                Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
+            },
+            Wanted::Promised(chain, until) => contending.promised(chain, until).await,
+            Wanted::Nobody => return,
+        }
+    }
+}
+
+/// How a turn ended.
+enum Turned {
+    Given,
+    /// Nobody waits any more, or everybody was refused.
+    Unwanted,
+    ShutDown,
+}
+
+struct Contending {
+    shared: Arc<Shared>,
+    timeline: Arc<Timeline>,
+    name: String,
+    news: Arc<Notify>,
+}
+
+impl Contending {
+    fn wanted(&self) -> Wanted {
+        self.timeline.lines.wanted(&self.name, &self.news)
+    }
+
+    /// Until somebody comes to whom nothing is promised, or the time of the chain is over: then all who are left wait for
+    /// the backend again, before its holder ends.
+    async fn promised(&self, chain: u64, until: Moment) {
+        let clock = self.timeline.clock;
+        tokio::select! {
+            biased;
+            () = self.news.notified() => {}
+            () = clock.sleep_until(until) => {
+                self.timeline.lines.end_of(&self.name, chain, &self.shared, &self.timeline);
+            }
+        }
+    }
+
+    async fn turn(&self, waiter: &Waiter) -> Turned {
+        let mut attempts = Attempts::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.timeline),
+            claim(&self.shared, self.name.clone()),
+            waiter.terms.ttl,
+        );
+        let mut place = self.shared.backend.place(attempts.claim(), self.timeline.runtime());
+        self.listen(&mut *place).await;
+        let (shortest, longest) = waiter.terms.backoff;
+        let mut checks = Growing::new(shortest, longest);
+        let mut failures = Growing::new(FAILURE.0, FAILURE.1);
+        let mut ttl = waiter.terms.ttl;
+        let mut question = 0;
+        loop {
+            let Wanted::Waiter(_) = self.wanted() else {
+                return Turned::Unwanted;
+            };
+            let check = checks.next();
+            question += 1;
+            let turn = Turn {
+                question,
+                ttl,
+                first_lease: ttl.min(FIRST_LEASE),
+                stay: check + STAY,
+                fences: self.fences(),
+            };
+            let denied = match attempts.request_in_turn(turn, ANSWER).await {
+                Ok(got) => match self.give(&mut attempts, got, turn) {
+                    Ok(turned) => return turned,
+                    // The one who is first wants another lease: asked for once more, it is that.
+                    Err(other) => {
+                        ttl = other;
+                        if self.shared.backend.is_quorum() {
+                            // A claim on a majority has one ttl.
+                            attempts.renew_claim();
+                        }
+                        continue;
+                    }
+                },
+                Err(denied) => denied,
+            };
+            if matches!(denied, Denied::ShutDown) {
+                return Turned::ShutDown;
+            }
+            if self.refuse(&denied) {
+                return Turned::Unwanted;
+            }
+            if self.shared.backend.is_quorum() {
+                // The last attempt is being taken back, and that must not hit the next one.
+                attempts.renew_claim();
+            }
+            let woken = self.before_next(&mut *place, &denied, check, failures.next()).await;
+            // What was granted before the last question was heard had gone again by then, or the answer would have been that.
+            if let Some(Woken::Granted { fence, question: last }) = woken
+                && last == question
+                && self.early(&attempts, turn.first_lease)
+            {
+                let got = attempts.told(fence, turn.first_lease);
+                match self.give(&mut attempts, got, turn) {
+                    Ok(turned) => return turned,
+                    Err(other) => ttl = other,
+                }
+            }
+        }
+    }
+
+    /// Listening must have begun before the first question, or a release between the two would be missed. If it does not
+    /// begin soon, the re-checks do without it.
+    async fn listen(&self, place: &mut dyn Wakeup) {
+        let armed = tokio::time::timeout(ANSWER / 2, place.armed());
+        tokio::select! {
+            biased;
+            _ = armed => {}
+            () = self.news.notified() => {
+                // It is for the loop that follows.
+                self.news.notify_one();
+            }
+            () = self.shared.closing.cancelled() => {}
+        }
+    }
+
+    fn fences(&self) -> u64 {
+        if self.shared.hand_over && self.shared.backend.reserves_fences() {
+            MOST
+        } else {
+            1
+        }
+    }
+
+    /// Whether so much of a lease is left, which began some time after the last answered request was sent, that a body
+    /// may begin while it is renewed.
+    fn early(&self, attempts: &Attempts, lease: Duration) -> bool {
+        self.timeline.clock.now() < attempts.answered_at().plus(lease / 2)
+    }
+
+    /// Gives what was granted to the first in line. `Err`: that one needs a lease of this length.
+    fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
+        let lines = &self.timeline.lines;
+        loop {
+            let Some(waiter) = lines.first(&self.name) else {
+                return Ok(Turned::Unwanted);
+            };
+            let terms = &waiter.terms;
+            // A longer lease is not given either: a renewal would shorten it, and its holder learn of that later.
+            if turn.ttl != terms.ttl || (terms.hold.renew_every.is_none() && got.was_told) {
+                return Err(terms.ttl);
+            }
+            let grant = self.grant(attempts, &waiter, got);
+            let mut hand_over = HandOver {
+                chain: unique(),
+                left: if attempts.is_doubtful() { 0 } else { turn.fences - 1 },
+                until: got.granted.plus(LONGEST),
+            };
+            let Some(promised) = lines.take_first(&self.name, &waiter, hand_over, got.granted) else {
+                // It has given up in this moment.
+                continue;
+            };
+            hand_over.left = promised;
+            let grant = Grant {
+                doubtful: attempts.keep(),
+                hand_over,
+                ..grant
+            };
+            waiter.give(grant, Arc::clone(&self.shared), Arc::clone(&self.timeline));
+            return Ok(Turned::Given);
+        }
+    }
+
+    fn grant(&self, attempts: &Attempts, waiter: &Waiter, got: Got) -> Grant {
+        let deadline = deadline(got.sent, got.lease);
+        let planned = next_renewal(got.sent, &waiter.terms.hold);
+        // A first lease is short; it is renewed soon, and then has its whole length.
+        let soon = got.granted.plus((deadline.since(got.granted) / 4).min(SOON));
+        Grant {
+            id: HoldId::next(),
+            key: waiter.key.clone(),
+            claim: attempts.claim().clone(),
+            fence: got.fence,
+            deadline,
+            next_renewal: if got.was_told { planned.min(soon) } else { planned },
+            granted: got.granted,
+            doubtful: false,
+            hand_over: HandOver::NONE,
+        }
+    }
+
+    /// Refuses those whose wait is over, or everybody, as this answer says. Whether it was everybody.
+    fn refuse(&self, denied: &Denied) -> bool {
+        let now = self.timeline.clock.now();
+        if matches!(denied, Denied::Busy(_)) {
+            self.timeline.lines.is_busy(&self.name, now);
+        }
+        let is_final = matches!(denied, Denied::Failed(failure) if failure.kind != FailureKind::Transient);
+        self.timeline.lines.refuse(&self.name, |waiter| {
+            (is_final || waiter.is_overdue()).then(|| refusal(waiter, denied, now))
+        });
+        is_final
+    }
+
+    fn refuse_all(&self, denied: &Denied) {
+        let now = self.timeline.clock.now();
+        let lines = &self.timeline.lines;
+        lines.refuse(&self.name, |waiter| Some(refusal(waiter, denied, now)));
+    }
+
+    /// Waits for a wake-up, the expiry of the present hold, the next re-check, or news.
+    async fn before_next(
+        &self,
+        place: &mut dyn Wakeup,
+        denied: &Denied,
+        check: Duration,
+        pause: Duration,
+    ) -> Option<Woken> {
+        let clock = self.timeline.clock;
+        let now = clock.now();
+        let next = match denied {
+            // One more millisecond, because servers count whole ones.
+            Denied::Busy(Some(remaining)) => now.plus(check.min(*remaining + Duration::from_millis(1))),
+            Denied::Busy(None) => now.plus(check),
+            Denied::Failed(_) | Denied::ShutDown => now.plus(pause),
+        };
+        let listens = matches!(denied, Denied::Busy(_));
+        tokio::select! {
+            biased;
+            () = self.shared.closing.cancelled() => None,
+            woken = place.woken(), if listens => Some(woken),
+            () = self.news.notified() => None,
+            () = clock.sleep_until(next) => None,
+        }
+    }
+}
+
+impl Drop for Contending {
+    fn drop(&mut self) {
+        if !self.timeline.lines.uncontended(&self.name, &self.news) {
+            return;
+        }
+        // After a panic, or with its runtime: nobody else asks for those who are left.
+        self.timeline.lines.refuse(&self.name, |waiter| {
+            Some(LockError::Unavailable {
+                key: Some(waiter.key.clone()),
+                reason: "the wait was interrupted: its runtime has ended, or it has a bug".to_owned(),
+                source: None,
+            })
+        });
+    }
+}
+
+fn refusal(waiter: &Waiter, denied: &Denied, now: Moment) -> LockError {
+    match denied {
+        Denied::Busy(_) => waiter.conflict(now),
+        Denied::ShutDown => waiter.shut_down(),
+        Denied::Failed(failure) => unavailable(
+            &waiter.key,
+            Failure {
+                kind: failure.kind,
+                applied: failure.applied,
+                reason: failure.reason.clone(),
+                source: None,
+            },
+        ),
+    }
+}
+
+/// The error of a wait that is over while the backend owes an answer.
+pub(crate) fn no_answer(key: &Key) -> LockError {
+    LockError::Unavailable {
+        key: Some(key.clone()),
+        reason: "the backend gave no answer until the wait was over; it hangs, is overloaded, or the network is cut"
+            .to_owned(),
+        source: None,
+    }
+}

@@ -1,0 +1,251 @@
+//! Who waits in this process: for each lock one line, first come, first served.
+//!
+//! Of all who stand in a line only one asks the backend: the [contender](crate::contender), in its own name. What that is
+//! granted goes to the first in line. A lease may then be [handed over](crate::hand_over) to those behind; they are
+//! promised it, and the contender asks for those who come after them.
+
+mod place;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::LockError;
+use crate::clock::Moment;
+use crate::contender;
+use crate::grant::HandOver;
+use crate::manager::Shared;
+use crate::timeline::Timeline;
+use crate::waiter::Waiter;
+
+pub(crate) use self::place::{GRACE, Place};
+
+/// The lines of one timeline.
+#[derive(Default)]
+pub(crate) struct Lines {
+    /// A std mutex, held for a few operations on maps and queues; nothing is woken or dropped under it.
+    by_name: Mutex<HashMap<String, Line>>,
+    /// No more waiting.
+    closed: AtomicBool,
+}
+
+struct Line {
+    waiters: VecDeque<Arc<Waiter>>,
+    /// The chain of holds that is going on, how many at the front it is promised to, and for how long.
+    chain: u64,
+    promised: usize,
+    until: Moment,
+    /// The first of them tries by itself.
+    trying: bool,
+    /// When the backend last said that somebody holds the lock.
+    busy: Moment,
+    /// Who asks the backend: told when there is something new for it.
+    contender: Option<Arc<Notify>>,
+}
+
+/// Whom a contender asks for.
+pub(crate) enum Wanted {
+    /// For this one.
+    Waiter(Arc<Waiter>),
+    /// For nobody yet: all who wait are promised the lease of this chain, until then.
+    Promised(u64, Moment),
+    /// For nobody any more: it ends.
+    Nobody,
+}
+
+impl Lines {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits for `name`.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self, name: &str) -> bool {
+        self.lines().get(name).is_some_and(|line| !line.waiters.is_empty())
+    }
+
+    /// The first of those whom `chain` is promised to, if it suits; it leaves the line.
+    pub(crate) fn next_of(&self, name: &str, chain: u64, suits: impl Fn(&Waiter) -> bool) -> Option<Arc<Waiter>> {
+        let mut lines = self.lines();
+        let line = lines
+            .get_mut(name)
+            .filter(|line| line.chain == chain && line.promised > 0)?;
+        line.waiters.front().filter(|waiter| suits(waiter))?;
+        line.promised -= 1;
+        let waiter = line.waiters.pop_front();
+        forget_empty(&mut lines, name);
+        waiter
+    }
+
+    /// `chain` is over: nobody is promised anything any more.
+    pub(crate) fn end_of(&self, name: &str, chain: u64, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
+        let mut lines = self.lines();
+        if let Some(line) = lines.get_mut(name).filter(|line| line.chain == chain) {
+            line.promised = 0;
+            let starts = line.contended();
+            let contends = line.contender.clone();
+            drop(lines);
+            match starts {
+                Some(_) => start(starts, name, shared, timeline),
+                None => drop(contends.map(|contender| contender.notify_one())),
+            }
+        }
+    }
+
+    /// Whom the contender asks for.
+    pub(crate) fn wanted(&self, name: &str, contender: &Arc<Notify>) -> Wanted {
+        let mut lines = self.lines();
+        let Some(line) = lines.get_mut(name) else {
+            return Wanted::Nobody;
+        };
+        if let Some(waiter) = line.waiters.get(line.promised) {
+            return Wanted::Waiter(Arc::clone(waiter));
+        }
+        if line.promised > 0 {
+            return Wanted::Promised(line.chain, line.until);
+        }
+        if line
+            .contender
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, contender))
+        {
+            line.contender = None;
+        }
+        forget_empty(&mut lines, name);
+        Wanted::Nobody
+    }
+
+    /// Who is to get what the contender was granted.
+    pub(crate) fn first(&self, name: &str) -> Option<Arc<Waiter>> {
+        self.lines().get(name).and_then(|line| line.waiters.front().cloned())
+    }
+
+    /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, if that may be as many, and
+    /// until then. How many.
+    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver, now: Moment) -> Option<u64> {
+        let mut lines = self.lines();
+        let line = lines.get_mut(name)?;
+        line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
+        line.waiters.pop_front();
+        (line.chain, line.until) = (chain.chain, chain.until);
+        line.promised = line
+            .waiters
+            .len()
+            .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
+        let promised = u64::try_from(line.promised).unwrap_or(chain.left);
+        // For those whose wait is over nobody asks any more: that somebody has the lock is their answer.
+        let overdue: Vec<_> = line
+            .waiters
+            .iter()
+            .take(line.promised)
+            .filter(|waiter| waiter.is_overdue())
+            .cloned()
+            .collect();
+        forget_empty(&mut lines, name);
+        drop(lines);
+        for waiter in overdue {
+            waiter.tell(Err(waiter.conflict(now)));
+        }
+        Some(promised)
+    }
+
+    /// The backend has said now that somebody holds the lock.
+    pub(crate) fn is_busy(&self, name: &str, now: Moment) {
+        if let Some(line) = self.lines().get_mut(name) {
+            line.busy = now;
+        }
+    }
+
+    /// Refuses those for whom `which` gives an error, of all that nothing is promised to.
+    pub(crate) fn refuse(&self, name: &str, which: impl Fn(&Waiter) -> Option<LockError>) {
+        let mut refused = Vec::new();
+        let mut lines = self.lines();
+        if let Some(line) = lines.get_mut(name) {
+            let promised = line.promised;
+            let mut place = 0;
+            line.waiters.retain(|waiter| {
+                place += 1;
+                let error = if place > promised { which(waiter) } else { None };
+                let stays = error.is_none();
+                refused.extend(error.map(|error| (Arc::clone(waiter), error)));
+                stays
+            });
+        }
+        forget_empty(&mut lines, name);
+        drop(lines);
+        for (waiter, error) in refused {
+            waiter.tell(Err(error));
+        }
+    }
+
+    /// The contender of `name` is gone. Whether it had not ended before.
+    pub(crate) fn uncontended(&self, name: &str, contender: &Arc<Notify>) -> bool {
+        let mut lines = self.lines();
+        let was = lines
+            .get_mut(name)
+            .and_then(|line| line.contender.take_if(|present| Arc::ptr_eq(present, contender)));
+        forget_empty(&mut lines, name);
+        drop(lines);
+        was.is_some()
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let lines = std::mem::take(&mut *self.lines());
+        for line in lines.into_values() {
+            for waiter in line.waiters {
+                waiter.tell(Err(waiter.shut_down()));
+            }
+            if let Some(contender) = line.contender {
+                contender.notify_one();
+            }
+        }
+    }
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            waiters: VecDeque::new(),
+            chain: 0,
+            promised: 0,
+            until: Moment::from_nanos(0),
+            trying: false,
+            busy: Moment::from_nanos(0),
+            contender: None,
+        }
+    }
+
+    /// Whether a contender is to be started: notes it.
+    fn contended(&mut self) -> Option<Arc<Notify>> {
+        if self.trying || self.contender.is_some() || self.waiters.len() <= self.promised {
+            return None;
+        }
+        let contender = Arc::new(Notify::new());
+        self.contender = Some(Arc::clone(&contender));
+        Some(contender)
+    }
+}
+
+fn forget_empty(lines: &mut HashMap<String, Line>, name: &str) {
+    if lines
+        .get(name)
+        .is_some_and(|line| line.waiters.is_empty() && line.contender.is_none())
+    {
+        lines.remove(name);
+    }
+}
+
+fn start(contender: Option<Arc<Notify>>, name: &str, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
+    if let Some(contender) = contender {
+        let work = contender::contend(Arc::clone(shared), Arc::clone(timeline), name.to_owned(), contender);
+        timeline.spawn(work);
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/line.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+//! One caller who waits in this process, and what it is given.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::clock::Moment;
+use crate::grant::Grant;
+use crate::hold::Hold;
+use crate::manager::Shared;
+use crate::ownership::Ownership;
+use crate::telemetry::Telemetry;
+use crate::terms::Terms;
+use crate::timeline::Timeline;
+use crate::{Key, LockError, LostReason};
+
+/// One caller in line.
+pub(crate) struct Waiter {
+    pub(crate) key: Key,
+    pub(crate) terms: Terms,
+    telemetry: Telemetry,
+    /// When its wait began.
+    started: Moment,
+    /// Its wait is over; it only stays for the answer to one more question.
+    overdue: AtomicBool,
+    /// A std mutex, held for a look.
+    cell: Mutex<Cell>,
+}
+
+enum Cell {
+    Waiting(Option<Waker>),
+    Given(Result<Ownership, LockError>),
+    /// It has what it was given, or has given up.
+    Gone,
+}
+
+impl Waiter {
+    pub(crate) fn new(key: Key, terms: Terms, telemetry: Telemetry, started: Moment) -> Self {
+        Self {
+            key,
+            terms,
+            telemetry,
+            started,
+            overdue: AtomicBool::new(false),
+            cell: Mutex::new(Cell::Waiting(None)),
+        }
+    }
+
+    fn cell(&self) -> MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Acquire)
+    }
+
+    /// Its wait was in vain.
+    pub(crate) fn conflict(&self, now: Moment) -> LockError {
+        LockError::Conflict {
+            key: self.key.clone(),
+            waited: now.since(self.started),
+        }
+    }
+
+    pub(crate) fn shut_down(&self) -> LockError {
+        LockError::ShutDown {
+            key: Some(self.key.clone()),
+        }
+    }
+
+    /// What it is given. Cancel safe: it stays until it is taken.
+    pub(crate) async fn outcome(&self) -> Result<Ownership, LockError> {
+        poll_fn(|context| {
+            let mut cell = self.cell();
+            match std::mem::replace(&mut *cell, Cell::Gone) {
+                Cell::Given(outcome) => return Poll::Ready(outcome),
+                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => *cell = Cell::Waiting(Some(waker)),
+                Cell::Waiting(_) => *cell = Cell::Waiting(Some(context.waker().clone())),
+                // Polled after it was ready, which `.await` never does.
+                Cell::Gone => {}
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
+    pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
+        let waited = || grant.granted.since(self.started);
+        let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
+        // Counted also where a shutdown has begun: the hold learns of it below.
+        let _open = shared.present.enter();
+        let hold = Arc::new(Hold::new(
+            grant,
+            self.terms.hold,
+            Arc::clone(&shared),
+            Arc::clone(&timeline),
+            telemetry,
+        ));
+        let ownership = Ownership::new(Arc::clone(&hold));
+        timeline.watch(&hold);
+        // A shutdown that began before the hold could be seen has not told it.
+        if shared.closing.is_cancelled() {
+            hold.lose(LostReason::Shutdown);
+            return self.tell(Err(self.shut_down()));
+        }
+        self.tell(Ok(ownership));
+    }
+
+    pub(crate) fn tell(&self, outcome: Result<Ownership, LockError>) {
+        let mut cell = self.cell();
+        let waker = match &mut *cell {
+            Cell::Waiting(waker) => {
+                let waker = waker.take();
+                *cell = Cell::Given(outcome);
+                waker
+            }
+            Cell::Given(_) | Cell::Gone => {
+                drop(cell);
+                // Nobody wants it: it ends here, and goes on to the next.
+                return drop(outcome);
+            }
+        };
+        drop(cell);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// It gives up. What it was given in the meantime ends here. Whether it was given nothing.
+    pub(crate) fn give_up(&self) -> bool {
+        let was = std::mem::replace(&mut *self.cell(), Cell::Gone);
+        matches!(was, Cell::Waiting(_))
+    }
+
+    /// Its wait is over; it only stays for the answer to one more question.
+    pub(crate) fn is_over(&self) {
+        self.overdue.store(true, Ordering::Release);
+    }
+
+    /// When its wait is over.
+    pub(crate) fn until(&self) -> Moment {
+        self.started.plus(self.terms.wait.unwrap_or_default())
+    }
+}

@@ -1,0 +1,226 @@
+//! A wake-up that is lost costs a bounded re-check, and an expiry needs none.
+
+use std::time::{Duration, Instant};
+
+use lock_runtime::{LockGuard, LockManager};
+use lock_tests::{Fixture, Proxy, RedisServer, each_backend};
+
+use crate::neighbour::Neighbour;
+use crate::support::{LONG, Room, SOON, Waiting, all_served, ask, hold, job, ms, until_in_line, usual, within};
+
+/// A wait without a wake-up: half a second, the usual re-check, and room for a loaded machine.
+const RECHECK: Duration = Duration::from_secs(3);
+
+/// Who holds the lock has a way of its own to the server; five wait behind a proxy.
+struct Scene {
+    server: RedisServer,
+    proxy: Proxy,
+    guard: LockGuard,
+    waiting: Vec<Waiting>,
+}
+
+async fn scene() -> Scene {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(&server);
+    let (holder, locks) = (
+        LockManager::connect(&server.url()).await.unwrap(),
+        LockManager::connect(&proxy.url()).await.unwrap(),
+    );
+    let guard = hold(&holder).await;
+    let waiting = (0..5).map(|_| ask(usual(&locks))).collect();
+    until_in_line(&server, 1).await;
+    Scene {
+        server,
+        proxy,
+        guard,
+        waiting,
+    }
+}
+
+impl Scene {
+    /// Releases the lock; the waiters get it within the bound of a re-check.
+    async fn goes_on(self, what: &str) {
+        let released = Instant::now();
+        self.guard.release().await.unwrap();
+        let order = within(RECHECK, what, all_served(self.waiting, &Room::default())).await;
+        println!("{what}: {:?} after the release", released.elapsed());
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+}
+
+fn kill_subscribers(server: &RedisServer) -> String {
+    server.cli(&["CLIENT", "KILL", "TYPE", "pubsub"])
+}
+
+#[tokio::test]
+async fn a_release_while_nobody_is_subscribed_wakes_within_the_re_check() {
+    for round in 0..5 {
+        let scene = scene().await;
+        // It cannot come back before the release either.
+        scene.proxy.refuse(round % 2 == 0);
+        assert_eq!(kill_subscribers(&scene.server), "1", "one subscription for all");
+        scene.goes_on("the subscription was killed").await;
+    }
+}
+
+#[tokio::test]
+async fn a_release_while_a_subscription_is_new_wakes_within_the_re_check() {
+    let scene = scene().await;
+    let start = Instant::now();
+    while start.elapsed() < ms(300) {
+        kill_subscribers(&scene.server);
+        tokio::time::sleep(ms(10)).await;
+    }
+    scene.goes_on("the subscription was killed again and again").await;
+}
+
+#[tokio::test]
+async fn a_release_while_the_network_stands_still_wakes_when_it_goes_on() {
+    let scene = scene().await;
+    scene.proxy.freeze();
+    let Scene {
+        server: _server,
+        proxy,
+        guard,
+        waiting,
+    } = scene;
+    guard.release().await.unwrap();
+    let served = tokio::spawn(async move { all_served(waiting, &Room::default()).await });
+    tokio::time::sleep(ms(300)).await;
+    proxy.thaw();
+    let order = within(RECHECK, "the network goes on", served).await.unwrap();
+    assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_release_while_all_replies_are_swallowed_wakes_within_the_re_check_after_that() {
+    let scene = scene().await;
+    let lost = scene.proxy.lost_replies();
+    scene.proxy.swallow_replies(true);
+    let Scene {
+        server: _server,
+        proxy,
+        guard,
+        waiting,
+    } = scene;
+    guard.release().await.unwrap();
+    lock_tests::eventually("the wake-up is lost", SOON, async || proxy.lost_replies() > lost).await;
+    proxy.swallow_replies(false);
+    proxy.cut();
+    let order = within(RECHECK, "a wake-up was lost", all_served(waiting, &Room::default())).await;
+    assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_release_in_the_moment_of_a_reconnection_wakes_within_the_re_check() {
+    for _ in 0..5 {
+        let scene = scene().await;
+        scene.proxy.cut();
+        scene.goes_on("all connections were cut").await;
+    }
+}
+
+#[tokio::test]
+async fn a_manager_has_one_subscription_for_all_its_keys() {
+    let server = RedisServer::start();
+    let (holder, locks) = (
+        LockManager::connect(&server.url()).await.unwrap(),
+        LockManager::connect(&server.url()).await.unwrap(),
+    );
+    let mut guards = Vec::new();
+    let mut waiting = Vec::new();
+    for number in 0..50 {
+        let key = format!("job:{number}");
+        guards.push(holder.lock(&*key).ttl(LONG).acquire().await.unwrap());
+        waiting.push(ask(locks.lock(&*key).ttl(LONG).wait(LONG)));
+    }
+    lock_tests::eventually("all wait", SOON * 4, async || {
+        server.cli(&["ZCARD", "distributed-lock:line:lock:job:49"]) == "1"
+    })
+    .await;
+    let subscribers = server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+    assert_eq!(subscribers.lines().count(), 1, "{subscribers}");
+    drop(guards);
+    for call in waiting {
+        drop(within(SOON, "a waiter is woken", call).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_expiry_of_a_dead_holders_lease_wakes_the_next_soon() {
+    let server = RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    let mut late = Vec::new();
+    for _ in 0..3 {
+        let mut holder = Neighbour::start(&server.url(), true).await;
+        holder.tell("keep job 1000 seldom");
+        holder.got().await;
+        let waiting = ask(job(&locks));
+        until_in_line(&server, 1).await;
+        holder.kill();
+        let left = server.ttl("lock:job").unwrap();
+        let free = Instant::now() + left;
+        let guard = within(left + SOON, "the expiry wakes", waiting).await.unwrap();
+        late.push(Instant::now().saturating_duration_since(free));
+        guard.release().await.unwrap();
+    }
+    println!("after the expiry of a dead holder's lease: {late:?}");
+    // One that a busy machine delays is no evidence; all are.
+    assert!(late.iter().min().unwrap() < &ms(250), "{late:?}");
+}
+
+#[tokio::test]
+async fn the_expiry_of_a_dead_holders_lease_wakes_who_has_waited_since_before_it_was_got() {
+    let server = RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    let guard = hold(&LockManager::connect(&server.url()).await.unwrap()).await;
+    let mut holder = Neighbour::start(&server.url(), true).await;
+    holder.tell("keep job 1500 seldom");
+    until_in_line(&server, 1).await;
+    let waiting = ask(job(&locks));
+    until_in_line(&server, 2).await;
+    guard.release().await.unwrap();
+    holder.got().await;
+    holder.kill();
+    let left = server.ttl("lock:job").unwrap();
+    drop(within(left + SOON, "the expiry wakes", waiting).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_that_is_never_renewed_wakes_the_next_when_it_expires_and_not_before() {
+    each_backend(async |fixture: Fixture| {
+        let ttl = ms(1200);
+        let before = Instant::now();
+        let _holder = fixture
+            .another_manager()
+            .lock("job")
+            .ttl(ttl)
+            .never_renew()
+            .acquire()
+            .await
+            .unwrap();
+        let waiting = (0..3).map(|_| ask(job(fixture.manager()))).collect();
+        let order = within(ttl + SOON, "the expiry wakes", all_served(waiting, &Room::default())).await;
+        assert!(before.elapsed() >= ttl - crate::support::drift(ttl));
+        assert_eq!(order, [0, 1, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_holder_that_goes_on_renewing_is_not_passed_over() {
+    let server = RedisServer::start();
+    let (holder, locks) = (
+        LockManager::connect(&server.url()).await.unwrap(),
+        LockManager::connect(&server.url()).await.unwrap(),
+    );
+    let ttl = Duration::from_secs(1);
+    let guard = holder.lock("job").ttl(ttl).acquire().await.unwrap();
+    let mut waiting = ask(job(&locks));
+    let early = tokio::time::timeout(ttl * 3, &mut waiting).await;
+    assert!(early.is_err(), "it was let in beside a holder");
+    guard.lease().ensure_held().unwrap();
+    guard.release().await.unwrap();
+    let guard = within(SOON, "the waiter is woken", waiting).await.unwrap();
+    guard.release().await.unwrap();
+}
