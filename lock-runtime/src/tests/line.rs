@@ -222,3 +222,19 @@ async fn a_wait_that_is_over_is_a_conflict_only_after_one_more_answer() {
     assert!(error.is_unavailable(), "{error:?}");
     assert_eq!(began.elapsed(), ms(2_700));
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_first_tries_nobody_else_asks() {
+    let slow = Scripted::default().acquires([(ms(800), Ok(Acquired::Granted(Fence::from(7))))]);
+    let (backend, shared) = slow.shared();
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move { acquired(&shared, &spec()).await.map(drop) })
+        })
+        .collect();
+    // A contender would have asked by now: it listens for half a second at most.
+    sleep(ms(700)).await;
+    assert_eq!(backend.asked().len(), 1, "{:?}", backend.asked());
+    callers.iter().for_each(JoinHandle::abort);
+}
