@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::acquire::FAILURE;
 use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
-use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
+use crate::backend::{Failure, FailureKind, Grantee, Turn, Wakeup};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over::{LONGEST, MOST};
@@ -20,6 +20,7 @@ use crate::manager::Shared;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::timeline::Timeline;
+use crate::turning::{Turning, Waiting};
 use crate::waiter::Waiter;
 use crate::{Key, LockError};
 
@@ -33,12 +34,12 @@ const STAY: Duration = Duration::from_secs(1);
 
 /// Asks for the lock `name` as long as somebody waits for it to whom nothing is promised. `news`: somebody came or went.
 pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) {
-    let contending = Contending {
+    let contending = Arc::new(Contending {
         shared,
         timeline,
         name,
         news,
-    };
+    });
     loop {
         match contending.wanted() {
             // Each turn has a claim of its own: the last one's may be held by now.
@@ -53,14 +54,15 @@ pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: 
 }
 
 /// How a turn ended.
-enum Turned {
+#[derive(Debug)]
+pub(crate) enum Turned {
     Given,
     /// Nobody waits any more, or everybody was refused.
     Unwanted,
     ShutDown,
 }
 
-struct Contending {
+pub(crate) struct Contending {
     shared: Arc<Shared>,
     timeline: Arc<Timeline>,
     name: String,
@@ -85,14 +87,20 @@ impl Contending {
         }
     }
 
-    async fn turn(&self, waiter: &Waiter) -> Turned {
+    async fn turn(self: &Arc<Self>, waiter: &Waiter) -> Turned {
         let mut attempts = Attempts::new(
             Arc::clone(&self.shared),
             Arc::clone(&self.timeline),
             claim(&self.shared, self.name.clone()),
             waiter.terms.ttl,
         );
-        let mut place = self.shared.backend.place(attempts.claim(), self.timeline.runtime());
+        let turning = Arc::new(Turning::new(Arc::clone(self)));
+        let mut place = self.shared.backend.place(
+            attempts.claim(),
+            waiter.near(),
+            Arc::clone(&turning) as Arc<dyn Grantee>,
+            self.timeline.runtime(),
+        );
         self.listen(&mut *place).await;
         let (shortest, longest) = waiter.terms.backoff;
         let mut checks = Growing::new(shortest, longest);
@@ -137,17 +145,19 @@ impl Contending {
                 // The last attempt is being taken back, and that must not hit the next one.
                 attempts.renew_claim();
             }
-            let woken = self.before_next(&mut *place, &denied, check, failures.next()).await;
-            // What was granted before the last question was heard had gone again by then, or the answer would have been that.
-            if let Some(Woken::Granted { fence, question: last }) = woken
-                && last == question
-                && self.early(&attempts, turn.first_lease)
-            {
-                let got = attempts.told(fence, turn.first_lease);
-                match self.give(&mut attempts, got, turn) {
-                    Ok(turned) => return turned,
-                    Err(other) => ttl = other,
+            turning.wait(Waiting {
+                attempts,
+                turn,
+                other: None,
+            });
+            self.before_next(&mut *place, &turning, &denied, check, failures.next())
+                .await;
+            match turning.ask().await {
+                Ok(waiting) => {
+                    attempts = waiting.attempts;
+                    ttl = waiting.other.unwrap_or(ttl);
                 }
+                Err(turned) => return turned,
             }
         }
     }
@@ -177,12 +187,12 @@ impl Contending {
 
     /// Whether so much of a lease is left, which began some time after the last answered request was sent, that a body
     /// may begin while it is renewed.
-    fn early(&self, attempts: &Attempts, lease: Duration) -> bool {
+    pub(crate) fn early(&self, attempts: &Attempts, lease: Duration) -> bool {
         self.timeline.clock.now() < attempts.answered_at().plus(lease / 2)
     }
 
     /// Gives what was granted to the first in line. `Err`: that one needs a lease of this length.
-    fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
+    pub(crate) fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
         let lines = &self.timeline.lines;
         loop {
             let Some(waiter) = lines.first(&self.name) else {
@@ -255,10 +265,11 @@ impl Contending {
     async fn before_next(
         &self,
         place: &mut dyn Wakeup,
+        turning: &Turning,
         denied: &Denied,
         check: Duration,
         pause: Duration,
-    ) -> Option<Woken> {
+    ) {
         let clock = self.timeline.clock;
         let now = clock.now();
         let next = match denied {
@@ -270,10 +281,11 @@ impl Contending {
         let listens = matches!(denied, Denied::Busy(_));
         tokio::select! {
             biased;
-            () = self.shared.closing.cancelled() => None,
-            woken = place.woken(), if listens => Some(woken),
-            () = self.news.notified() => None,
-            () = clock.sleep_until(next) => None,
+            () = self.shared.closing.cancelled() => {}
+            () = turning.changed() => {}
+            () = place.woken(), if listens => {}
+            () = self.news.notified() => {}
+            () = clock.sleep_until(next) => {}
         }
     }
 }

@@ -121,6 +121,7 @@ mod thread;
 mod timeline;
 mod timetable;
 mod tls;
+mod turning;
 mod url;
 mod waiter;
 

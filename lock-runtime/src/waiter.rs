@@ -2,8 +2,10 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
+
+use tokio::runtime::{self, Handle};
 
 use crate::clock::Moment;
 use crate::grant::Grant;
@@ -22,6 +24,8 @@ pub(crate) struct Waiter {
     telemetry: Telemetry,
     /// When its wait began.
     started: Moment,
+    /// The runtime on which it waits.
+    near: OnceLock<runtime::Id>,
     /// Its wait is over; it only stays for the answer to one more question.
     overdue: AtomicBool,
     /// A std mutex, held for a look.
@@ -42,6 +46,7 @@ impl Waiter {
             terms,
             telemetry,
             started,
+            near: OnceLock::new(),
             overdue: AtomicBool::new(false),
             cell: Mutex::new(Cell::Waiting(None)),
         }
@@ -49,6 +54,18 @@ impl Waiter {
 
     fn cell(&self) -> MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runtime on which it waits, if it waits on one.
+    pub(crate) fn near(&self) -> Option<runtime::Id> {
+        self.near.get().copied()
+    }
+
+    /// It waits on the runtime around the caller.
+    pub(crate) fn waits_here(&self) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.near.get_or_init(|| runtime.id());
+        }
     }
 
     pub(crate) fn is_overdue(&self) -> bool {

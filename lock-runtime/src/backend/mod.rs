@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -159,21 +159,22 @@ pub(crate) trait Wakeup: Send {
     /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
     fn armed(&mut self) -> BoxFuture<'_, ()>;
     /// Resolves at the next wake-up. Cancel safe.
-    fn woken(&mut self) -> BoxFuture<'_, Woken>;
+    fn woken(&mut self) -> BoxFuture<'_, ()>;
 }
 
-/// What somebody who waits is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
-    /// The lock may be free: try.
-    Look,
+/// A claim that waits, and is told that the lock is its own: at once, on whichever thread the word arrives.
+pub(crate) trait Grantee: Send + Sync {
     /// It is this claim's, for [`Turn::first_lease`] from an unknown moment on, unless it has been released since.
-    Granted {
-        /// The first of its fences.
-        fence: Fence,
-        /// The last question that was heard before.
-        question: u64,
-    },
+    fn granted(&self, told: Told);
+}
+
+/// A grant that nobody has asked for just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The first of its fences.
+    pub(crate) fence: Fence,
+    /// The last question that was heard before.
+    pub(crate) question: u64,
 }
 
 /// A place where locks are kept.
@@ -315,8 +316,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
         self.wakeup(name, runtime)
     }
 
-    /// Where `claim` is told that it may be, or is, its turn. `runtime` is where a task may be started for it.
-    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+    /// Where `claim` is told that it may be its turn, and `grantee` that it is: on the runtime `near`, if that can be.
+    /// `runtime` is where a task may be started for it.
+    fn place(
+        &self,
+        claim: &Claim,
+        _near: Option<runtime::Id>,
+        _grantee: Arc<dyn Grantee>,
+        runtime: &Handle,
+    ) -> Box<dyn Wakeup> {
         self.wakeup(&claim.name, runtime)
     }
 

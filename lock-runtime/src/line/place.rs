@@ -52,6 +52,7 @@ impl<'a> Place<'a> {
             place.tries = true;
             return place;
         };
+        place.waiter.waits_here();
         line.waiters.push_back(Arc::clone(&place.waiter));
         let starts = line.contended();
         // The first to whom nothing is promised.
@@ -75,6 +76,7 @@ impl<'a> Place<'a> {
     /// Cancel safe, as dropping the place.
     pub(crate) async fn wait(mut self) -> Result<Ownership, LockError> {
         if std::mem::take(&mut self.tries) {
+            self.waiter.waits_here();
             self.has_tried();
         }
         let (waiter, clock) = (&self.waiter, self.timeline.clock);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Value, Wakeup, Woken,
+    Value, Wakeup,
 };
 use crate::grant::Grant;
 use crate::hold::{Hold, HoldId};
@@ -293,7 +293,7 @@ impl Wakeup for Silent {
         Box::pin(std::future::pending())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Woken};
+use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Told};
 use crate::Fence;
 
 /// One server's word on a claim.
@@ -80,18 +80,18 @@ pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
     fence.map(Fence::from).ok_or_else(|| unexpected(reply))
 }
 
-/// What a message to those in line says: to which claim, and what.
-pub(super) fn told(message: &[u8]) -> Option<(&str, Woken)> {
+/// What a message to those in line says: to which claim, and what it was granted, or that it is to look.
+pub(super) fn told(message: &[u8]) -> Option<(&str, Option<Told>)> {
     let (fence, rest) = str::from_utf8(message).ok()?.split_once(' ')?;
     let (question, claim) = rest.split_once(' ')?;
-    let woken = match fence.parse().ok()? {
-        0 => Woken::Look,
-        fence => Woken::Granted {
+    let told = match fence.parse().ok()? {
+        0 => None,
+        fence => Some(Told {
             fence: Fence::from(fence),
             question: question.parse().ok()?,
-        },
+        }),
     };
-    Some((claim, woken))
+    Some((claim, told))
 }
 
 pub(super) fn released(reply: &Value) -> Result<Released, Failure> {

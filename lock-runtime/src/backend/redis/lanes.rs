@@ -18,8 +18,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::Failure;
 use super::connection::{Refusal, refusal, vet};
+use super::ear::{Ear, Listening};
 use super::place::Place;
 use super::script::ScriptCall;
+use super::wakeups::Wakeups;
 
 /// How long opening may take.
 const OPEN: Duration = Duration::from_secs(3);
@@ -34,6 +36,8 @@ struct Shared {
     moved: Option<watch::Receiver<u64>>,
     /// Counts the connections that took the place of another one: what was stored may be gone then.
     replaced: Arc<watch::Sender<u64>>,
+    /// Who waits for what is said on a lane, and how the channels are called.
+    listeners: (Weak<Wakeups>, Arc<str>),
     /// What each runtime has; `None`: no more lanes. A std mutex, held for a look.
     lanes: Mutex<Option<HashMap<runtime::Id, State>>>,
 }
@@ -42,7 +46,8 @@ enum State {
     /// It has called once. Who calls once only does not need a lane.
     Seen,
     Opening,
-    Open(Lane),
+    /// Where its server lets it, it is listened to.
+    Open(Lane, Option<Listening>),
     /// One broke: the next takes its place.
     Broken,
     /// None before this moment; `None`: never, because the runtime has no input and output.
@@ -63,11 +68,14 @@ pub(super) struct Lane {
 }
 
 impl Lanes {
-    pub(super) fn new(place: Arc<dyn Place>, replaced: Arc<watch::Sender<u64>>) -> Self {
+    /// What is said to claims on `channel`, with a number behind it, is for `wakeups`.
+    pub(super) fn new(wakeups: &Arc<Wakeups>, channel: &Arc<str>, replaced: Arc<watch::Sender<u64>>) -> Self {
+        let place = Arc::clone(wakeups.place());
         Self(Arc::new(Shared {
             moved: place.moves(),
             place,
             replaced,
+            listeners: (Arc::downgrade(wakeups), Arc::clone(channel)),
             lanes: Mutex::new(Some(HashMap::new())),
         }))
     }
@@ -83,8 +91,8 @@ impl Lanes {
             return None;
         };
         let again = match state {
-            State::Open(lane) if lane.moves == self.0.moves() => return Some(lane.clone()),
-            State::Open(_) | State::Broken => true,
+            State::Open(lane, _) if lane.moves == self.0.moves() => return Some(lane.clone()),
+            State::Open(..) | State::Broken => true,
             State::Seen => false,
             State::Without(Some(until)) if *until <= Instant::now() => false,
             State::Opening | State::Without(_) => return None,
@@ -100,7 +108,20 @@ impl Lanes {
     pub(super) fn open_here(&self) -> Option<Lane> {
         let caller = Handle::try_current().ok()?;
         match self.0.lanes().as_ref()?.get(&caller.id()) {
-            Some(State::Open(lane)) if lane.moves == self.0.moves() => Some(lane.clone()),
+            Some(State::Open(lane, _)) if lane.moves == self.0.moves() => Some(lane.clone()),
+            _ => None,
+        }
+    }
+
+    /// Where something is said to those who wait on `runtime`.
+    pub(super) fn ear(&self, runtime: runtime::Id) -> Option<Ear> {
+        // Before the look at the moves, so that the next one is not missed.
+        let moved = self.0.moved.clone().map(|mut moved| {
+            moved.mark_unchanged();
+            moved
+        });
+        match self.0.lanes().as_ref()?.get(&runtime) {
+            Some(State::Open(lane, Some(listening))) if lane.moves == self.0.moves() => listening.ear(moved),
             _ => None,
         }
     }
@@ -114,7 +135,7 @@ impl Lanes {
     /// The lane with this number, from whichever runtime.
     pub(super) fn numbered(&self, number: u64) -> Option<Lane> {
         self.0.lanes().as_ref()?.values().find_map(|state| match state {
-            State::Open(lane) if lane.number == number => Some(lane.clone()),
+            State::Open(lane, _) if lane.number == number => Some(lane.clone()),
             _ => None,
         })
     }
@@ -149,7 +170,7 @@ impl Lane {
         };
         let mut lanes = shared.lanes();
         let mut states = lanes.iter_mut().flat_map(HashMap::values_mut);
-        let broken = states.find(|state| matches!(state, State::Open(lane) if lane.number == self.number));
+        let broken = states.find(|state| matches!(state, State::Open(lane, _) if lane.number == self.number));
         let before = broken.map(|state| std::mem::replace(state, State::Broken));
         drop(lanes);
         drop(before);
@@ -159,8 +180,9 @@ impl Lane {
 /// On the lock thread: only the connection itself lives on the caller's runtime.
 async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
     let moves = shared.moves();
-    let connection = match timeout(OPEN, connect(&shared, &caller)).await {
-        Ok(Opened::Connected(connection)) => connection,
+    let number = fastrand::u64(1..);
+    let (connection, listening) = match timeout(OPEN, connect(&shared, &caller, number)).await {
+        Ok(Opened::Connected(connection, listening)) => (connection, listening),
         Ok(Opened::Unable) => return shared.set(caller.id(), State::Without(None)),
         Ok(Opened::Failed) | Err(_) => {
             return shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE)));
@@ -169,7 +191,7 @@ async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
     let (in_use, unused) = oneshot::channel();
     let lane = Lane {
         shared: Arc::downgrade(&shared),
-        number: fastrand::u64(1..),
+        number,
         moves,
         connection,
         _in_use: Arc::new(in_use),
@@ -179,7 +201,7 @@ async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
         runtime: caller.id(),
         number: lane.number,
     };
-    shared.set(caller.id(), State::Open(lane));
+    shared.set(caller.id(), State::Open(lane, listening));
     if again {
         shared.replaced.send_modify(|count| *count += 1);
     }
@@ -191,20 +213,22 @@ async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
 }
 
 enum Opened {
-    Connected(MultiplexedConnection),
+    Connected(MultiplexedConnection, Option<Listening>),
     Failed,
     /// This runtime has no input and output: tokio has panicked in the task.
     Unable,
 }
 
-async fn connect(shared: &Shared, caller: &Handle) -> Opened {
+async fn connect(shared: &Shared, caller: &Handle, number: u64) -> Opened {
     let Ok(door) = shared.place.door().await else {
         return Opened::Failed;
     };
-    let opening = door.clone();
+    let (wakeups, channel) = &shared.listeners;
+    let listening = Listening::new(format!("{channel}:{number:016x}"));
+    let (opening, pushes) = (door.clone(), listening.pushes(Weak::clone(wakeups)));
     // It knows no limit of its own: ended with whoever waits for it.
-    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.multiplexed().await }));
-    let mut connection = match connecting.await {
+    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.with_pushes(pushes).await }));
+    let (mut connection, hears) = match connecting.await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%error, "no connection on the caller's runtime; its requests go over the lock thread");
@@ -213,9 +237,28 @@ async fn connect(shared: &Shared, caller: &Handle) -> Opened {
         Err(error) if error.is_panic() => return Opened::Unable,
         Err(_) => return Opened::Failed,
     };
-    match vet(&*shared.place, &door, &mut connection).await {
-        Ok(()) => Opened::Connected(connection),
-        Err(_) => Opened::Failed,
+    if vet(&*shared.place, &door, &mut connection).await.is_err() {
+        return Opened::Failed;
+    }
+    let listening = if hears && subscribe(&mut connection, &listening).await {
+        Some(listening)
+    } else {
+        None
+    };
+    Opened::Connected(connection, listening)
+}
+
+/// False: the server does not let it. Then messages come over the connection that all share.
+async fn subscribe(connection: &mut MultiplexedConnection, listening: &Listening) -> bool {
+    match connection.subscribe(listening.channel()).await {
+        Ok(()) => {
+            listening.begins();
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "nothing can be heard on a connection of a caller's runtime");
+            false
+        }
     }
 }
 
@@ -234,7 +277,7 @@ impl Drop for End {
         let mut lanes = shared.lanes();
         // Another one may have taken its place.
         let before = lanes.as_mut().and_then(|lanes| {
-            let is_this = matches!(lanes.get(&self.runtime), Some(State::Open(lane)) if lane.number == self.number);
+            let is_this = matches!(lanes.get(&self.runtime), Some(State::Open(lane, _)) if lane.number == self.number);
             is_this.then(|| lanes.remove(&self.runtime))
         });
         drop(lanes);

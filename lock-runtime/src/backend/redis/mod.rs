@@ -9,6 +9,7 @@ mod claiming;
 mod cluster;
 mod connection;
 mod door;
+mod ear;
 mod failure;
 mod here;
 mod info;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::url::Url;
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -44,11 +45,12 @@ use self::lanes::Lanes;
 use self::line::GRANTED;
 use self::node::Node;
 use self::script::{INSPECT, RELEASE, ScriptCall};
+use self::seats::InLine;
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
 use super::{
-    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
+    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Grantee, Leave, Released, Stored, Turn, UnderWay, Wakeup,
 };
 use crate::LockError;
 use crate::url::Settings;
@@ -76,7 +78,7 @@ pub(crate) struct RedisBackend {
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
     /// The channel on which this manager's claims are told that they have the lock. Its own, so that nobody else is.
-    granted: String,
+    granted: Arc<str>,
     /// So many replicas must have a lease before it counts.
     min_replicas: usize,
 }
@@ -128,15 +130,16 @@ impl RedisBackend {
 
     /// Whatever server is at `place`.
     pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
+        let (wakeups, granted) = (Arc::new(Wakeups::new(Arc::clone(&place))), granted_channel());
         // Replicas are waited for on connections of their own.
         let lanes = (settings.lanes && settings.min_replicas == 0)
-            .then(|| Lanes::new(Arc::clone(&place), Arc::clone(&disturbed)));
+            .then(|| Lanes::new(&wakeups, &granted, Arc::clone(&disturbed)));
         Self {
             lanes,
-            wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
+            wakeups,
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
-            granted: granted_channel(),
+            granted,
             min_replicas: settings.min_replicas,
         }
     }
@@ -159,8 +162,8 @@ fn rest(leave: Leave) -> u64 {
     }
 }
 
-fn granted_channel() -> String {
-    format!("{GRANTED}{}", Uuid::new_v4())
+fn granted_channel() -> Arc<str> {
+    format!("{GRANTED}{}", Uuid::new_v4()).into()
 }
 
 fn channel(name: &str) -> String {
@@ -288,9 +291,17 @@ impl Backend for RedisBackend {
         Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
     }
 
-    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+    fn place(
+        &self,
+        claim: &Claim,
+        near: Option<runtime::Id>,
+        grantee: Arc<dyn Grantee>,
+        runtime: &Handle,
+    ) -> Box<dyn Wakeup> {
         if self.has_line() {
-            Wakeups::stand(&self.wakeups, &self.granted, &claim.value.text(), runtime)
+            let ear = near.and_then(|near| self.lanes.as_ref()?.ear(near));
+            let value = claim.value.text();
+            Box::new(InLine::new(&self.wakeups, value, grantee, ear, &self.granted, runtime))
         } else {
             self.wakeup(&claim.name, runtime)
         }

@@ -10,7 +10,7 @@ use super::super::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Releas
 use super::script::{INSPECT, RELEASE, ScriptCall, TURN};
 use super::servers::Servers;
 use super::slot::{slot, tag_of};
-use super::{Duration, RedisBackend, Wake, answer, channel, millis, release, rest};
+use super::{Arc, Duration, RedisBackend, Wake, answer, channel, millis, release, rest};
 
 /// The start of the names of a lock's line and of the places in it.
 const LINE: &str = "distributed-lock:line:";
@@ -28,14 +28,18 @@ impl RedisBackend {
     pub(super) async fn claim_in_turn(&self, claim: &Claim, turn: Turn, within: Duration) -> Result<Acquired, Failure> {
         let started = Instant::now();
         if self.has_line() {
+            let value = claim.value.text();
+            // Nobody listens for a claim without a seat, which is to look again then.
+            let seat = self.wakeups.seat_of(&value);
+            let channel = seat.map_or_else(|| Arc::clone(&self.granted), |seat| seat.channel());
             let call = self
                 .with_line(TURN.keys(4), &claim.name)
-                .arg(claim.value.text())
+                .arg(value)
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
                 .arg(millis(turn.first_lease))
                 .arg(millis(turn.stay))
-                .arg(&self.granted)
+                .arg(&*channel)
                 .arg(turn.question);
             match self.servers.run_whole(&claim.name, &call, None, within).await {
                 Ok(Some(reply)) => return answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply)),

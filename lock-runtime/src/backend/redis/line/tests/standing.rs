@@ -237,11 +237,8 @@ async fn a_manager_hears_all_its_claims_on_one_channel_and_keeps_it_for_a_while(
     assert_eq!(heard.len(), 1, "{heard:?}");
     drop((first, second));
     // The next one need not wait until it is heard.
-    let claim = Claim {
-        name: "lock:other".to_owned(),
-        value: value(),
-    };
-    let mut place = backend.place(&claim, &Handle::current());
+    let claim = claim_of("lock:other");
+    let mut place = backend.place(&claim, None, Arc::<Grants>::default(), &Handle::current());
     assert!(futures_util::FutureExt::now_or_never(place.armed()).is_some());
     assert_eq!(channels(), heard);
 }
@@ -253,10 +250,53 @@ async fn whoever_stands_in_line_looks_when_the_subscription_broke_and_hears_of_i
     holder.ask().await;
     next.stand().await;
     server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-    assert_eq!(next.woken().await, Woken::Look);
+    next.woken().await;
     timeout(WITHIN, next.place.armed()).await.expect("another subscription");
     next.stand().await;
     holder.release().await;
-    while next.woken().await == Woken::Look {}
+    next.granted().await;
+    assert!(next.holds(&server));
+}
+
+#[tokio::test]
+async fn who_waits_on_a_runtime_with_a_lane_is_told_over_that_and_over_another_connection_when_it_breaks() {
+    let server = Server::start();
+    let backend = Arc::new(backend(&server));
+    let here = Handle::current();
+    let is_heard = || {
+        backend
+            .lanes
+            .as_ref()
+            .is_some_and(|lanes| lanes.ear(here.id()).is_some())
+    };
+    until("a lane that is listened to", || {
+        drop(backend.acquire_here(&claim_of("lock:other"), LONG, &here));
+        is_heard()
+    })
+    .await;
+    let (holder, mut next) = (
+        Process::new(&server).await,
+        Process::near(Arc::clone(&backend), Some(here.id())).await,
+    );
+    holder.ask().await;
+    next.stand().await;
+    let channels: Vec<String> = server.ask(&["PUBSUB", "CHANNELS", &format!("{}*", backend.granted)]);
+    assert!(
+        matches!(&channels[..], [lane] if lane.len() > backend.granted.len()),
+        "{channels:?}"
+    );
+    holder.release().await;
+    next.granted().await;
+    next.release().await;
+
+    let mut next = Process::near(Arc::clone(&backend), Some(here.id())).await;
+    holder.ask().await;
+    next.stand().await;
+    server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    next.woken().await;
+    timeout(WITHIN, next.place.armed()).await.expect("the subscription");
+    next.stand_with(Turn { question: 2, ..TURN }).await;
+    holder.release().await;
+    next.granted().await;
     assert!(next.holds(&server));
 }
