@@ -51,10 +51,11 @@ pub(crate) async fn acquire(
     };
     let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), key, claim, terms, started);
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
-    let denied = match call.attempts.request_here().await {
+    let denied = match call.attempts.request_here(call.patience_here()).await {
         Some(Ok(got)) => return call.hold(got),
-        Some(Err(denied)) if call.is_decided(&denied) => denied,
-        Some(Err(_)) | None => {
+        Some(Err(denied @ (Denied::Busy(_) | Denied::ShutDown))) => denied,
+        // What went wrong there may go right over another connection.
+        Some(Err(Denied::Failed(_))) | None => {
             let (back, outcome) = on_lock_thread(call).await?;
             call = back;
             match outcome {
@@ -120,6 +121,12 @@ impl Call {
             telemetry,
             started,
         }
+    }
+
+    /// How long the first try may take. There must be time for another one.
+    fn patience_here(&self) -> Duration {
+        let all = self.terms.wait.map_or(BACKEND, |wait| wait.saturating_add(GRACE));
+        (all / 2).min(ANSWER)
     }
 
     /// Attempts until there is a hold, or an answer that stays, or the time is over.

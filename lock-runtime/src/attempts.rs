@@ -61,6 +61,8 @@ pub(crate) struct Attempts {
     /// A request is under way whose answer is not known, on this route; set before it is sent. Or it was granted, and is
     /// not kept yet.
     pending: Option<u64>,
+    /// It has the lock, which nobody keeps yet.
+    granted: bool,
     /// An answer was lost: the request may still arrive.
     unknown: bool,
     /// The claim may stand in line at the backend.
@@ -82,6 +84,7 @@ impl Attempts {
             claim,
             ttl,
             pending: None,
+            granted: false,
             unknown: false,
             in_line: false,
         }
@@ -112,18 +115,18 @@ impl Attempts {
         self.answered(answer, sent)
     }
 
-    /// One request over a connection of the caller's own runtime, if there is one.
-    pub(crate) async fn request_here(&mut self) -> Option<Result<Got, Denied>> {
+    /// One request over a connection of the caller's own runtime, if there is one. Cancel safe, as dropping this.
+    pub(crate) async fn request_here(&mut self, within: Duration) -> Option<Result<Got, Denied>> {
         let runtime = self.timeline.runtime();
         let (route, answer) = self.shared.backend.acquire_here(&self.claim, self.ttl, runtime)?;
         let sent = match self.begin(route) {
             Ok(sent) => sent,
             Err(denied) => return Some(Err(denied)),
         };
-        let answer = self.timeline.within(sent.plus(ANSWER), answer).await;
+        let answer = self.timeline.within(sent.plus(within), answer).await;
         let answer = answer.unwrap_or_else(|Elapsed| {
             self.shared.backend.no_answer(route);
-            Err(no_answer())
+            Err(no_answer(within))
         });
         Some(self.answered(answer, sent))
     }
@@ -144,6 +147,7 @@ impl Attempts {
     /// The backend has told that the lock is this claim's, for `lease`, at an unknown moment after its last answer.
     pub(crate) fn told(&mut self, fence: Fence, lease: Duration) -> Got {
         self.pending = Some(self.shared.backend.route());
+        self.granted = true;
         Got {
             fence,
             sent: self.answered,
@@ -176,8 +180,9 @@ impl Attempts {
             }
             Err(failure) => {
                 self.pending = None;
-                // A majority takes its failed attempts back by itself.
-                self.unknown |= failure.applied == Applied::Unknown && !self.shared.backend.is_quorum();
+                // A majority takes its failed attempts back by itself. What was granted before is still there.
+                let is_left = failure.applied == Applied::Unknown || self.granted;
+                self.unknown |= is_left && !self.shared.backend.is_quorum();
                 Err(Denied::Failed(failure))
             }
         }
@@ -185,6 +190,7 @@ impl Attempts {
 
     fn granted(&mut self, fence: Fence, sent: Moment) -> Result<Got, Denied> {
         let granted = self.timeline.clock.now();
+        self.granted = true;
         // Where it is not kept, `pending` stays set or `unknown` is set, and the grant is cleared up.
         if self.shared.closing.is_cancelled() {
             return Err(Denied::ShutDown);
@@ -206,6 +212,7 @@ impl Attempts {
     /// may still arrive.
     pub(crate) fn keep(&mut self) -> bool {
         self.pending = None;
+        self.granted = false;
         self.in_line = false;
         std::mem::take(&mut self.unknown)
     }
@@ -219,6 +226,7 @@ impl Attempts {
     fn take_back(&mut self) {
         let (pending, unknown) = (self.pending.take(), std::mem::take(&mut self.unknown));
         let in_line = std::mem::take(&mut self.in_line);
+        self.granted = false;
         let behind = match pending {
             _ if unknown => Behind::Lost,
             Some(route) => Behind::Route(route),
@@ -236,12 +244,12 @@ impl Drop for Attempts {
     }
 }
 
-fn no_answer() -> Failure {
+fn no_answer(within: Duration) -> Failure {
     Failure {
         kind: FailureKind::Transient,
         applied: Applied::Unknown,
         reason: format!(
-            "there was no answer within {ANSWER:?}; the server hangs, is overloaded, or the network is cut"
+            "there was no answer within {within:?}; the server hangs, is overloaded, or the network is cut"
         ),
         source: None,
     }

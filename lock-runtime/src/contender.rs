@@ -27,8 +27,15 @@ use crate::{Key, LockError};
 /// The longest lease that a release gives to the first in line: so long a lock stays taken whose next holder has died
 /// while it waited.
 const FIRST_LEASE: Duration = Duration::from_millis(1_500);
+/// Who looks again more seldom than this is told on the lock thread, which is never busy with something else: a word on the
+/// runtime of a caller may have to wait for it, and a first lease does not wait for ever.
+const SELDOM: Duration = Duration::from_secs(1);
 /// A first lease is renewed after this: a body that ends before needs no renewal.
 const SOON: Duration = Duration::from_millis(50);
+/// How long the first one in line may try by itself before somebody asks for those behind it.
+const TRY: Duration = Duration::from_millis(100);
+/// Of how many more than wait when it is asked for a grant reserves fences: some may have come when it is there.
+const SPARE: usize = 4;
 /// How much longer than until its next question a place is kept.
 const STAY: Duration = Duration::from_secs(1);
 
@@ -48,6 +55,7 @@ pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: 
                 Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
             },
             Wanted::Promised(chain, until) => contending.promised(chain, until).await,
+            Wanted::Trying => contending.tried().await,
             Wanted::Nobody => return,
         }
     }
@@ -87,6 +95,17 @@ impl Contending {
         }
     }
 
+    /// Until the first one has tried by itself: mostly it has the answer at once. One that is not polled must not keep the
+    /// others waiting.
+    async fn tried(&self) {
+        let clock = self.timeline.clock;
+        tokio::select! {
+            biased;
+            () = self.news.notified() => {}
+            () = clock.sleep_until(clock.now().plus(TRY)) => self.timeline.lines.overtake(&self.name),
+        }
+    }
+
     async fn turn(self: &Arc<Self>, waiter: &Waiter) -> Turned {
         let mut attempts = Attempts::new(
             Arc::clone(&self.shared),
@@ -95,13 +114,13 @@ impl Contending {
             waiter.terms.ttl,
         );
         let turning = Arc::new(Turning::new(Arc::clone(self)));
+        // Asked at once: where nobody listens yet, that somebody does is a wake-up.
         let mut place = self.shared.backend.place(
             attempts.claim(),
-            waiter.near(),
+            waiter.near().filter(|_| waiter.terms.backoff.1 <= SELDOM),
             Arc::clone(&turning) as Arc<dyn Grantee>,
             self.timeline.runtime(),
         );
-        self.listen(&mut *place).await;
         let (shortest, longest) = waiter.terms.backoff;
         let mut checks = Growing::new(shortest, longest);
         let mut failures = Growing::new(FAILURE.0, FAILURE.1);
@@ -162,27 +181,13 @@ impl Contending {
         }
     }
 
-    /// Listening must have begun before the first question, or a release between the two would be missed. If it does not
-    /// begin soon, the re-checks do without it.
-    async fn listen(&self, place: &mut dyn Wakeup) {
-        let armed = tokio::time::timeout(ANSWER / 2, place.armed());
-        tokio::select! {
-            biased;
-            _ = armed => {}
-            () = self.news.notified() => {
-                // It is for the loop that follows.
-                self.news.notify_one();
-            }
-            () = self.shared.closing.cancelled() => {}
-        }
-    }
-
+    /// As many as may be needed: fences are microseconds of the server's clock, which grants must not overtake for long.
     fn fences(&self) -> u64 {
-        if self.shared.hand_over && self.shared.backend.reserves_fences() {
-            MOST
-        } else {
-            1
+        if !self.shared.hand_over || !self.shared.backend.reserves_fences() {
+            return 1;
         }
+        let wanted = self.timeline.lines.count(&self.name) + SPARE;
+        u64::try_from(wanted).unwrap_or(MOST).min(MOST)
     }
 
     /// Whether so much of a lease is left, which began some time after the last answered request was sent, that a body

@@ -13,9 +13,7 @@ use crate::hold::{Hold, HoldId};
 use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
-/// How many fences are reserved with a grant, however many wait when it is asked for: more may have come when it is there.
-/// As many holds come from it at most. Fences are microseconds of the server's clock, of which a grant over the network
-/// takes more than that, so that the counter does not run ahead of it for long.
+/// How many fences are reserved with a grant at most. As many holds come from it.
 pub(crate) const MOST: u64 = 64;
 /// How long after its grant a lease is handed on.
 pub(crate) const LONGEST: Duration = Duration::from_millis(100);

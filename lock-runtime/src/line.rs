@@ -49,6 +49,8 @@ struct Line {
 pub(crate) enum Wanted {
     /// For this one.
     Waiter(Arc<Waiter>),
+    /// For nobody yet: the first one tries by itself.
+    Trying,
     /// For nobody yet: all who wait are promised the lease of this chain, until then.
     Promised(u64, Moment),
     /// For nobody any more: it ends.
@@ -79,6 +81,20 @@ impl Lines {
         waiter
     }
 
+    /// What the backend has stored may be gone, of this lock or (`None`) of all: nobody is promised anything any more, and
+    /// is asked for again.
+    pub(crate) fn break_promises(&self, name: Option<&str>) {
+        let mut contenders = Vec::new();
+        for (of, line) in self.lines().iter_mut() {
+            if line.promised > 0 && name.is_none_or(|name| name == of) {
+                line.promised = 0;
+                // It is there as long as something is promised.
+                contenders.extend(line.contender.clone());
+            }
+        }
+        contenders.iter().for_each(|contender| contender.notify_one());
+    }
+
     /// `chain` is over: nobody is promised anything any more.
     pub(crate) fn end_of(&self, name: &str, chain: u64, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
         let mut lines = self.lines();
@@ -100,8 +116,10 @@ impl Lines {
         let Some(line) = lines.get_mut(name) else {
             return Wanted::Nobody;
         };
-        if let Some(waiter) = line.waiters.get(line.promised) {
-            return Wanted::Waiter(Arc::clone(waiter));
+        match line.waiters.get(line.promised) {
+            Some(waiter) if !line.trying => return Wanted::Waiter(Arc::clone(waiter)),
+            Some(_) if line.asks() => return Wanted::Trying,
+            Some(_) | None => {}
         }
         if line.promised > 0 {
             return Wanted::Promised(line.chain, line.until);
@@ -117,6 +135,22 @@ impl Lines {
         Wanted::Nobody
     }
 
+    /// The first one takes long to try by itself, or is not polled: it leaves the line until it has tried.
+    pub(crate) fn overtake(&self, name: &str) {
+        let mut lines = self.lines();
+        let slow = lines.get_mut(name).filter(|line| line.trying).and_then(|line| {
+            line.trying = false;
+            line.waiters.pop_front()
+        });
+        drop(lines);
+        drop(slow);
+    }
+
+    /// How many wait for `name`.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.lines().get(name).map_or(0, |line| line.waiters.len())
+    }
+
     /// Who is to get what the contender was granted.
     pub(crate) fn first(&self, name: &str) -> Option<Arc<Waiter>> {
         self.lines().get(name).and_then(|line| line.waiters.front().cloned())
@@ -130,25 +164,28 @@ impl Lines {
         line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
         line.waiters.pop_front();
         (line.chain, line.until) = (chain.chain, chain.until);
-        line.promised = line
+        let mut promised = line
             .waiters
             .len()
             .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
-        let promised = u64::try_from(line.promised).unwrap_or(chain.left);
         // For those whose wait is over nobody asks any more: that somebody has the lock is their answer.
-        let overdue: Vec<_> = line
-            .waiters
-            .iter()
-            .take(line.promised)
-            .filter(|waiter| waiter.is_overdue())
-            .cloned()
-            .collect();
+        let (mut overdue, mut place) = (Vec::new(), 0);
+        line.waiters.retain(|waiter| {
+            place += 1;
+            let leaves = place <= promised && waiter.is_overdue();
+            if leaves {
+                overdue.push(Arc::clone(waiter));
+            }
+            !leaves
+        });
+        promised -= overdue.len();
+        line.promised = promised;
         forget_empty(&mut lines, name);
         drop(lines);
         for waiter in overdue {
             waiter.tell(Err(waiter.conflict(now)));
         }
-        Some(promised)
+        Some(promised as u64)
     }
 
     /// The backend has said now that somebody holds the lock.
@@ -219,9 +256,14 @@ impl Line {
         }
     }
 
+    /// Whether there is somebody to whom nothing is promised, and who does not try by itself.
+    fn asks(&self) -> bool {
+        self.waiters.len() > self.promised + usize::from(self.trying)
+    }
+
     /// Whether a contender is to be started: notes it.
     fn contended(&mut self) -> Option<Arc<Notify>> {
-        if self.trying || self.contender.is_some() || self.waiters.len() <= self.promised {
+        if self.contender.is_some() || !self.asks() {
             return None;
         }
         let contender = Arc::new(Notify::new());

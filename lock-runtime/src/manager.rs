@@ -163,8 +163,18 @@ impl LockManager {
     ///
     /// [`LockError::Unavailable`] within 5 s, [`LockError::WrongType`], [`LockError::InvalidKey`].
     pub async fn force_release(&self, key: impl Into<Key>) -> Result<bool, LockError> {
-        self.ask(key.into(), |backend, name| async move {
-            backend.force_release(&name, ANSWER).await
+        let key = key.into();
+        // In the backend of this process nobody is promised anything.
+        let lines = match self.0.backend.is_local() {
+            true => Arc::default(),
+            false => Arc::clone(&self.0.timeline(&key)?.lines),
+        };
+        self.ask(key, |backend, name| async move {
+            // Those who wait here are to ask, and not to be handed what is taken away.
+            lines.break_promises(Some(&name));
+            let released = backend.force_release(&name, ANSWER).await;
+            lines.break_promises(Some(&name));
+            released
         })
         .await
     }

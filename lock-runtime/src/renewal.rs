@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::backend::{Backend, Claim};
 use crate::clock::Clock;
 use crate::hold::{Due, Hold, TOGETHER};
+use crate::line::Lines;
 use crate::release;
 use crate::schedule::Schedule;
 
@@ -17,10 +18,10 @@ const BATCH: usize = 100;
 
 /// Runs until its runtime ends or the manager is shut down. There is one for each timeline, started with its first
 /// hold.
-pub(crate) async fn drive(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
+pub(crate) async fn drive(schedule: Arc<Schedule>, lines: Arc<Lines>, clock: Clock, backend: Arc<dyn Backend>) {
     let alive = Alive(schedule);
     loop {
-        let rounds = rounds(Arc::clone(&alive.0), clock, Arc::clone(&backend));
+        let rounds = rounds(Arc::clone(&alive.0), Arc::clone(&lines), clock, Arc::clone(&backend));
         // In a task of its own: a panic in there is a bug, but all renewals must not end with it (Redisson#6483).
         match tokio::spawn(rounds).await {
             Err(error) if error.is_panic() => {
@@ -31,7 +32,7 @@ pub(crate) async fn drive(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dy
     }
 }
 
-async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>) {
+async fn rounds(schedule: Arc<Schedule>, lines: Arc<Lines>, clock: Clock, backend: Arc<dyn Backend>) {
     // After a panic, holds may have been taken out that nobody looks after.
     for hold in schedule.holds() {
         hold.renewal_over();
@@ -67,7 +68,11 @@ async fn rounds(schedule: Arc<Schedule>, clock: Clock, backend: Arc<dyn Backend>
         // Every branch only wakes the loop, which looks at everything again: nothing is lost with the others.
         tokio::select! {
             biased;
-            () = disturbed(&mut disturbances) => schedule.hurry(clock.now()),
+            () = disturbed(&mut disturbances) => {
+                // Nobody else begins under a lease that may be gone.
+                lines.break_promises(None);
+                schedule.hurry(clock.now());
+            }
             () = schedule.changed() => {}
             () = clock.sleep_until(next) => {}
         }

@@ -25,7 +25,7 @@ pub(crate) struct Timeline {
     runtime: Handle,
     schedule: Arc<Schedule>,
     /// Who waits for which lock.
-    pub(crate) lines: Lines,
+    pub(crate) lines: Arc<Lines>,
     backend: Arc<dyn Backend>,
     /// `None` on a runtime that is not ours.
     thread: Option<LockThread>,
@@ -43,7 +43,7 @@ impl Timeline {
             clock: Clock::Real,
             runtime,
             schedule: Arc::default(),
-            lines: Lines::default(),
+            lines: Arc::default(),
             backend,
             thread: Some(thread),
         })
@@ -55,7 +55,7 @@ impl Timeline {
             clock: Clock::Paused,
             runtime,
             schedule: Arc::default(),
-            lines: Lines::default(),
+            lines: Arc::default(),
             backend,
             thread: None,
         }
@@ -105,7 +105,12 @@ impl Timeline {
     }
 
     fn drive(&self) {
-        let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
+        let driver = renewal::drive(
+            Arc::clone(&self.schedule),
+            Arc::clone(&self.lines),
+            self.clock,
+            Arc::clone(&self.backend),
+        );
         self.runtime.spawn(driver);
     }
 

@@ -90,13 +90,19 @@ impl Waiter {
     pub(crate) async fn outcome(&self) -> Result<Ownership, LockError> {
         poll_fn(|context| {
             let mut cell = self.cell();
-            match std::mem::replace(&mut *cell, Cell::Gone) {
-                Cell::Given(outcome) => return Poll::Ready(outcome),
-                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => *cell = Cell::Waiting(Some(waker)),
-                Cell::Waiting(_) => *cell = Cell::Waiting(Some(context.waker().clone())),
+            let before = match &mut *cell {
+                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => None,
+                Cell::Waiting(waker) => waker.replace(context.waker().clone()),
+                Cell::Given(_) => match std::mem::replace(&mut *cell, Cell::Gone) {
+                    Cell::Given(outcome) => return Poll::Ready(outcome),
+                    Cell::Waiting(_) | Cell::Gone => None,
+                },
                 // Polled after it was ready, which `.await` never does.
-                Cell::Gone => {}
-            }
+                Cell::Gone => None,
+            };
+            drop(cell);
+            // The drop of a waker runs other people's code.
+            drop(before);
             Poll::Pending
         })
         .await

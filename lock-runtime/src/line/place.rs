@@ -56,7 +56,7 @@ impl<'a> Place<'a> {
         line.waiters.push_back(Arc::clone(&place.waiter));
         let starts = line.contended();
         // The first to whom nothing is promised.
-        let is_news = starts.is_none() && line.waiters.len() == line.promised + 1;
+        let is_news = starts.is_none() && !line.trying && line.waiters.len() == line.promised + 1;
         let contends = line.contender.clone().filter(|_| is_news);
         drop(lines);
         start(starts, &place.name, shared, timeline);
@@ -135,13 +135,35 @@ impl<'a> Place<'a> {
     /// Its own try is over: from here on a contender asks for those who are left.
     fn has_tried(&self) {
         let mut lines = self.timeline.lines.lines();
-        let Some(line) = lines.get_mut(&self.name) else {
-            return;
-        };
-        line.trying = false;
+        if self.timeline.lines.closed.load(Ordering::Acquire) {
+            drop(lines);
+            return self.waiter.tell(Err(self.waiter.shut_down()));
+        }
+        let line = lines.entry(self.name.clone()).or_insert_with(Line::new);
+        if !self.tries_no_more(line) {
+            // It was overtaken. Before it is who tries now, or is promised something.
+            let place = line.promised + usize::from(line.trying);
+            line.waiters.insert(place, Arc::clone(&self.waiter));
+        }
         let starts = line.contended();
+        let contends = line.contender.clone().filter(|_| starts.is_none());
         drop(lines);
         start(starts, &self.name, self.shared, self.timeline);
+        if let Some(contender) = contends {
+            contender.notify_one();
+        }
+    }
+
+    /// Whether it still stood in line when its try was over. By now somebody else may try.
+    fn tries_no_more(&self, line: &mut Line) -> bool {
+        let is_first = line
+            .waiters
+            .front()
+            .is_some_and(|first| Arc::ptr_eq(first, &self.waiter));
+        if is_first {
+            line.trying = false;
+        }
+        is_first
     }
 }
 
@@ -158,20 +180,22 @@ impl Drop for Place<'_> {
         let Some(place) = place else {
             return;
         };
+        self.tries_no_more(line);
         line.waiters.remove(place);
         if place < line.promised {
             line.promised -= 1;
         }
-        if let Some(contender) = &line.contender
-            && line.waiters.len() <= line.promised
-        {
-            // There is nobody left to ask for.
-            contender.notify_one();
-        }
+        let starts = line.contended();
+        // There may be nobody left to ask for, or somebody for whom nobody asks yet.
+        let contends = line
+            .contender
+            .clone()
+            .filter(|_| starts.is_none() && (self.tries || !line.asks()));
         forget_empty(&mut lines, &self.name);
         drop(lines);
-        if self.tries {
-            self.has_tried();
+        start(starts, &self.name, self.shared, self.timeline);
+        if let Some(contender) = contends {
+            contender.notify_one();
         }
     }
 }

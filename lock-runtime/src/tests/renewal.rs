@@ -85,7 +85,7 @@ async fn a_driver_that_ended_with_its_runtime_is_replaced_with_the_next_hold() {
     let schedule = Arc::<Schedule>::default();
     assert!(schedule.insert(&unwatched(&shared, &rare(), false)));
     let backend = Arc::clone(&shared.backend);
-    let driver = tokio::spawn(drive(Arc::clone(&schedule), Clock::Paused, backend));
+    let driver = tokio::spawn(drive(Arc::clone(&schedule), Arc::default(), Clock::Paused, backend));
     sleep(ms(1)).await;
     assert!(!schedule.insert(&unwatched(&shared, &rare(), false)));
     driver.abort();

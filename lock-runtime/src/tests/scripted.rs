@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Value, Wakeup,
+    Turn, Value, Wakeup,
 };
 use crate::grant::Grant;
 use crate::hold::{Hold, HoldId};
@@ -35,6 +35,8 @@ pub(crate) struct Scripted {
     asked: Mutex<Vec<(Instant, Asked)>>,
     is_quorum: bool,
     reserves_fences: bool,
+    /// How many fences each question of one that waits was for.
+    pub(crate) fences: Mutex<Vec<u64>>,
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
@@ -269,6 +271,16 @@ impl Backend for Scripted {
 
     fn is_quorum(&self) -> bool {
         self.is_quorum
+    }
+
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        self.fences.lock().unwrap().push(turn.fences);
+        self.acquire(claim, turn.ttl, within)
     }
 
     fn reserves_fences(&self) -> bool {

@@ -39,8 +39,18 @@ struct Shared {
     /// Who waits for what is said on a lane, and how the channels are called.
     listeners: (Weak<Wakeups>, Arc<str>),
     /// What each runtime has; `None`: no more lanes. A std mutex, held for a look.
-    lanes: Mutex<Option<HashMap<runtime::Id, State>>>,
+    lanes: Mutex<Option<Table>>,
 }
+
+#[derive(Default)]
+struct Table {
+    states: HashMap<runtime::Id, State>,
+    /// How many there may be before those without a connection are forgotten, of which many have ended.
+    sweep_at: usize,
+}
+
+/// Fewer are never forgotten.
+const KEPT: usize = 64;
 
 enum State {
     /// It has called once. Who calls once only does not need a lane.
@@ -76,7 +86,7 @@ impl Lanes {
             place,
             replaced,
             listeners: (Arc::downgrade(wakeups), Arc::clone(channel)),
-            lanes: Mutex::new(Some(HashMap::new())),
+            lanes: Mutex::new(Some(Table::default())),
         }))
     }
 
@@ -86,8 +96,8 @@ impl Lanes {
         let caller = Handle::try_current().ok()?;
         let mut guard = self.0.lanes();
         let lanes = guard.as_mut()?;
-        let Some(state) = lanes.get_mut(&caller.id()) else {
-            lanes.insert(caller.id(), State::Seen);
+        let Some(state) = lanes.states.get_mut(&caller.id()) else {
+            lanes.see(caller.id());
             return None;
         };
         let again = match state {
@@ -107,7 +117,7 @@ impl Lanes {
     /// As [`here`](Self::here), for who only wants one that there is.
     pub(super) fn open_here(&self) -> Option<Lane> {
         let caller = Handle::try_current().ok()?;
-        match self.0.lanes().as_ref()?.get(&caller.id()) {
+        match self.0.lanes().as_ref()?.states.get(&caller.id()) {
             Some(State::Open(lane, _)) if lane.moves == self.0.moves() => Some(lane.clone()),
             _ => None,
         }
@@ -120,7 +130,7 @@ impl Lanes {
             moved.mark_unchanged();
             moved
         });
-        match self.0.lanes().as_ref()?.get(&runtime) {
+        match self.0.lanes().as_ref()?.states.get(&runtime) {
             Some(State::Open(lane, Some(listening))) if lane.moves == self.0.moves() => listening.ear(moved),
             _ => None,
         }
@@ -134,10 +144,23 @@ impl Lanes {
 
     /// The lane with this number, from whichever runtime.
     pub(super) fn numbered(&self, number: u64) -> Option<Lane> {
-        self.0.lanes().as_ref()?.values().find_map(|state| match state {
+        self.0.lanes().as_ref()?.states.values().find_map(|state| match state {
             State::Open(lane, _) if lane.number == number => Some(lane.clone()),
             _ => None,
         })
+    }
+}
+
+impl Table {
+    /// Notes a runtime that calls for the first time.
+    fn see(&mut self, runtime: runtime::Id) {
+        if self.states.len() >= self.sweep_at {
+            // Nobody tells that a runtime has ended. One that has not is seen again.
+            self.states
+                .retain(|_, state| matches!(state, State::Open(..) | State::Opening | State::Without(None)));
+            self.sweep_at = (self.states.len() * 2).max(KEPT);
+        }
+        self.states.insert(runtime, State::Seen);
     }
 }
 
@@ -169,7 +192,7 @@ impl Lane {
             return;
         };
         let mut lanes = shared.lanes();
-        let mut states = lanes.iter_mut().flat_map(HashMap::values_mut);
+        let mut states = lanes.iter_mut().flat_map(|table| table.states.values_mut());
         let broken = states.find(|state| matches!(state, State::Open(lane, _) if lane.number == self.number));
         let before = broken.map(|state| std::mem::replace(state, State::Broken));
         drop(lanes);
@@ -277,8 +300,9 @@ impl Drop for End {
         let mut lanes = shared.lanes();
         // Another one may have taken its place.
         let before = lanes.as_mut().and_then(|lanes| {
-            let is_this = matches!(lanes.get(&self.runtime), Some(State::Open(lane, _)) if lane.number == self.number);
-            is_this.then(|| lanes.remove(&self.runtime))
+            let state = lanes.states.get(&self.runtime);
+            let is_this = matches!(state, Some(State::Open(lane, _)) if lane.number == self.number);
+            is_this.then(|| lanes.states.remove(&self.runtime))
         });
         drop(lanes);
         drop(before);
@@ -286,14 +310,14 @@ impl Drop for End {
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, Option<HashMap<runtime::Id, State>>> {
+    fn lanes(&self) -> MutexGuard<'_, Option<Table>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, runtime: runtime::Id, state: State) {
         let mut lanes = self.lanes();
         let before = match lanes.as_mut() {
-            Some(lanes) => lanes.insert(runtime, state),
+            Some(lanes) => lanes.states.insert(runtime, state),
             None => Some(state),
         };
         drop(lanes);
