@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 
 use crate::clock::Moment;
 use crate::grant::Grant;
@@ -25,7 +25,7 @@ pub(crate) struct Waiter {
     /// When its wait began.
     started: Moment,
     /// The runtime on which it waits.
-    near: OnceLock<runtime::Id>,
+    near: OnceLock<Handle>,
     /// Its wait is over; it only stays for the answer to one more question.
     overdue: AtomicBool,
     /// A std mutex, held for a look.
@@ -57,14 +57,14 @@ impl Waiter {
     }
 
     /// The runtime on which it waits, if it waits on one.
-    pub(crate) fn near(&self) -> Option<runtime::Id> {
-        self.near.get().copied()
+    pub(crate) fn near(&self) -> Option<&Handle> {
+        self.near.get()
     }
 
     /// It waits on the runtime around the caller.
     pub(crate) fn waits_here(&self) {
         if let Ok(runtime) = Handle::try_current() {
-            self.near.get_or_init(|| runtime.id());
+            self.near.get_or_init(|| runtime);
         }
     }
 

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -321,7 +321,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn place(
         &self,
         claim: &Claim,
-        _near: Option<runtime::Id>,
+        _near: Option<&Handle>,
         _grantee: Arc<dyn Grantee>,
         runtime: &Handle,
     ) -> Box<dyn Wakeup> {

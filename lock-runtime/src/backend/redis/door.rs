@@ -112,26 +112,22 @@ impl Door {
         Ok(connection)
     }
 
-    /// As [`multiplexed`](Self::multiplexed); whatever the server says by itself is for `pushes`. Whether it can: that
-    /// takes a protocol which servers before 6.0 do not have, a user may be forbidden to choose it, and a simulated network
-    /// does not speak it.
+    /// As [`multiplexed`](Self::multiplexed); what the server says by itself is for `pushes`.
     ///
     /// # Errors
     ///
-    /// The library's.
-    pub(super) async fn with_pushes(&self, pushes: impl AsyncPushSender) -> RedisResult<(MultiplexedConnection, bool)> {
-        if self.network.is_none() {
-            let info = self.client.get_connection_info().clone();
-            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-            let client = Client::open(info.set_redis_settings(settings))?;
-            let config = config().set_push_sender(pushes);
-            match client.get_multiplexed_async_connection_with_config(&config).await {
-                Ok(connection) => return Ok((connection, true)),
-                Err(error) if error.is_io_error() => return Err(error),
-                Err(_) => {}
-            }
+    /// The library's. It takes a protocol that servers before 6.0 do not have, which a user may be forbidden to choose, and
+    /// which is not simulated.
+    pub(super) async fn with_pushes(&self, pushes: impl AsyncPushSender) -> RedisResult<MultiplexedConnection> {
+        if self.network.is_some() {
+            let error = (ErrorKind::RESP3NotSupported, "a simulated network has no pushes");
+            return Err(RedisError::from(error));
         }
-        Ok((self.multiplexed().await?, false))
+        let info = self.client.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings))?;
+        let config = config().set_push_sender(pushes);
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     async fn simulated(&self) -> Option<RedisResult<Box<dyn Stream>>> {

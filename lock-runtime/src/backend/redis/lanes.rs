@@ -56,12 +56,20 @@ enum State {
     /// It has called once. Who calls once only does not need a lane.
     Seen,
     Opening,
-    /// Where its server lets it, it is listened to.
-    Open(Lane, Option<Listening>),
+    Open(Lane, Hearing),
     /// One broke: the next takes its place.
     Broken,
     /// None before this moment; `None`: never, because the runtime has no input and output.
     Without(Option<Instant>),
+}
+
+/// Whether a lane hears what the server says by itself. Only where somebody has waited: who never does is spared it.
+enum Hearing {
+    NotYet,
+    /// One that does is being opened.
+    Soon,
+    Never,
+    Now(Listening),
 }
 
 /// A connection on one runtime.
@@ -123,17 +131,27 @@ impl Lanes {
         }
     }
 
-    /// Where something is said to those who wait on `runtime`.
-    pub(super) fn ear(&self, runtime: runtime::Id) -> Option<Ear> {
+    /// Where something is said to those who wait on the runtime `near`, if it has a lane. If that hears nothing yet, another
+    /// one that does is opened from `runtime`, and takes its place.
+    pub(super) fn ear(&self, near: &Handle, runtime: &Handle) -> Option<Ear> {
         // Before the look at the moves, so that the next one is not missed.
         let moved = self.0.moved.clone().map(|mut moved| {
             moved.mark_unchanged();
             moved
         });
-        match self.0.lanes().as_ref()?.states.get(&runtime) {
-            Some(State::Open(lane, Some(listening))) if lane.moves == self.0.moves() => listening.ear(moved),
-            _ => None,
+        let mut lanes = self.0.lanes();
+        let (number, hearing) = match lanes.as_mut()?.states.get_mut(&near.id()) {
+            Some(State::Open(lane, hearing)) if lane.moves == self.0.moves() => (lane.number, hearing),
+            _ => return None,
+        };
+        match hearing {
+            Hearing::Now(listening) => return listening.ear(moved),
+            Hearing::NotYet => *hearing = Hearing::Soon,
+            Hearing::Soon | Hearing::Never => return None,
         }
+        drop(lanes);
+        runtime.spawn(open_to_hear(Arc::clone(&self.0), near.clone(), number));
+        None
     }
 
     /// No more lanes.
@@ -203,55 +221,49 @@ impl Lane {
 /// On the lock thread: only the connection itself lives on the caller's runtime.
 async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
     let moves = shared.moves();
-    let number = fastrand::u64(1..);
-    let (connection, listening) = match timeout(OPEN, connect(&shared, &caller, number)).await {
-        Ok(Opened::Connected(connection, listening)) => (connection, listening),
-        Ok(Opened::Unable) => return shared.set(caller.id(), State::Without(None)),
-        Ok(Opened::Failed) | Err(_) => {
-            return shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE)));
+    match timeout(OPEN, connect(&shared, &caller)).await {
+        Ok(Opened::Connected(connection)) => {
+            Shared::opened(&shared, &caller, moves, connection, Hearing::NotYet);
+            if again {
+                shared.replaced.send_modify(|count| *count += 1);
+            }
         }
-    };
-    let (in_use, unused) = oneshot::channel();
-    let lane = Lane {
-        shared: Arc::downgrade(&shared),
-        number,
-        moves,
-        connection,
-        _in_use: Arc::new(in_use),
-    };
-    let end = End {
-        shared: Arc::downgrade(&shared),
-        runtime: caller.id(),
-        number: lane.number,
-    };
-    shared.set(caller.id(), State::Open(lane, listening));
-    if again {
-        shared.replaced.send_modify(|count| *count += 1);
+        Ok(Opened::Unable) => shared.set(caller.id(), State::Without(None)),
+        Ok(Opened::Failed) | Err(_) => shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE))),
     }
-    // Dropped when the runtime ends, or nobody has the lane any more.
-    caller.spawn(async move {
-        let _end = end;
-        drop(unused.await);
-    });
+}
+
+/// A lane that hears, in the place of the one with this number.
+async fn open_to_hear(shared: Arc<Shared>, caller: Handle, number: u64) {
+    let moves = shared.moves();
+    match timeout(OPEN, connect_to_hear(&shared, &caller)).await {
+        Ok(Some((connection, listening))) => {
+            if shared.hearing(caller.id(), number, Hearing::Soon) {
+                Shared::opened(&shared, &caller, moves, connection, Hearing::Now(listening));
+            }
+        }
+        Ok(None) | Err(_) => {
+            tracing::debug!("nothing can be heard on the caller's runtime; messages come over the lock thread");
+            shared.hearing(caller.id(), number, Hearing::Never);
+        }
+    }
 }
 
 enum Opened {
-    Connected(MultiplexedConnection, Option<Listening>),
+    Connected(MultiplexedConnection),
     Failed,
     /// This runtime has no input and output: tokio has panicked in the task.
     Unable,
 }
 
-async fn connect(shared: &Shared, caller: &Handle, number: u64) -> Opened {
+async fn connect(shared: &Shared, caller: &Handle) -> Opened {
     let Ok(door) = shared.place.door().await else {
         return Opened::Failed;
     };
-    let (wakeups, channel) = &shared.listeners;
-    let listening = Listening::new(format!("{channel}:{number:016x}"));
-    let (opening, pushes) = (door.clone(), listening.pushes(Weak::clone(wakeups)));
+    let opening = door.clone();
     // It knows no limit of its own: ended with whoever waits for it.
-    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.with_pushes(pushes).await }));
-    let (mut connection, hears) = match connecting.await {
+    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.multiplexed().await }));
+    let mut connection = match connecting.await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%error, "no connection on the caller's runtime; its requests go over the lock thread");
@@ -260,29 +272,25 @@ async fn connect(shared: &Shared, caller: &Handle, number: u64) -> Opened {
         Err(error) if error.is_panic() => return Opened::Unable,
         Err(_) => return Opened::Failed,
     };
-    if vet(&*shared.place, &door, &mut connection).await.is_err() {
-        return Opened::Failed;
+    match vet(&*shared.place, &door, &mut connection).await {
+        Ok(()) => Opened::Connected(connection),
+        Err(_) => Opened::Failed,
     }
-    let listening = if hears && subscribe(&mut connection, &listening).await {
-        Some(listening)
-    } else {
-        None
-    };
-    Opened::Connected(connection, listening)
 }
 
-/// False: the server does not let it. Then messages come over the connection that all share.
-async fn subscribe(connection: &mut MultiplexedConnection, listening: &Listening) -> bool {
-    match connection.subscribe(listening.channel()).await {
-        Ok(()) => {
-            listening.begins();
-            true
-        }
-        Err(error) => {
-            tracing::debug!(%error, "nothing can be heard on a connection of a caller's runtime");
-            false
-        }
-    }
+/// `None`: this server, or its user, does not let it.
+async fn connect_to_hear(shared: &Shared, caller: &Handle) -> Option<(MultiplexedConnection, Listening)> {
+    let door = shared.place.door().await.ok()?;
+    let (wakeups, channel) = &shared.listeners;
+    let listening = Listening::new(format!("{channel}:{:016x}", fastrand::u64(..)));
+    let (opening, pushes) = (door.clone(), listening.pushes(Weak::clone(wakeups)));
+    // As above.
+    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.with_pushes(pushes).await }));
+    let mut connection = connecting.await.ok()?.ok()?;
+    vet(&*shared.place, &door, &mut connection).await.ok()?;
+    connection.subscribe(listening.channel()).await.ok()?;
+    listening.begins();
+    Some((connection, listening))
 }
 
 /// Forgets a lane when its runtime ends.
@@ -312,6 +320,42 @@ impl Drop for End {
 impl Shared {
     fn lanes(&self) -> MutexGuard<'_, Option<Table>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lane of a runtime, from now on.
+    fn opened(this: &Arc<Self>, caller: &Handle, moves: u64, connection: MultiplexedConnection, hearing: Hearing) {
+        let (in_use, unused) = oneshot::channel();
+        let lane = Lane {
+            shared: Arc::downgrade(this),
+            number: fastrand::u64(1..),
+            moves,
+            connection,
+            _in_use: Arc::new(in_use),
+        };
+        let end = End {
+            shared: Arc::downgrade(this),
+            runtime: caller.id(),
+            number: lane.number,
+        };
+        this.set(caller.id(), State::Open(lane, hearing));
+        // Dropped when the runtime ends, or nobody has the lane any more.
+        caller.spawn(async move {
+            let _end = end;
+            drop(unused.await);
+        });
+    }
+
+    /// Notes whether the lane with this number hears. False: it is gone.
+    fn hearing(&self, runtime: runtime::Id, number: u64, now: Hearing) -> bool {
+        let mut lanes = self.lanes();
+        let state = lanes.as_mut().and_then(|lanes| lanes.states.get_mut(&runtime));
+        match state {
+            Some(State::Open(lane, hearing)) if lane.number == number => {
+                *hearing = now;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn set(&self, runtime: runtime::Id, state: State) {

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::url::Url;
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -294,12 +294,12 @@ impl Backend for RedisBackend {
     fn place(
         &self,
         claim: &Claim,
-        near: Option<runtime::Id>,
+        near: Option<&Handle>,
         grantee: Arc<dyn Grantee>,
         runtime: &Handle,
     ) -> Box<dyn Wakeup> {
         if self.has_line() {
-            let ear = near.and_then(|near| self.lanes.as_ref()?.ear(near));
+            let ear = near.and_then(|near| self.lanes.as_ref()?.ear(near, runtime));
             let value = claim.value.text();
             Box::new(InLine::new(&self.wakeups, value, grantee, ear, &self.granted, runtime))
         } else {

@@ -6,7 +6,7 @@ mod standing;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl Process {
     }
 
     /// On this runtime.
-    async fn near(backend: Arc<RedisBackend>, near: Option<runtime::Id>) -> Self {
+    async fn near(backend: Arc<RedisBackend>, near: Option<&Handle>) -> Self {
         let claim = claim_of(NAME);
         let grants = Arc::new(Grants::default());
         let mut place = backend.place(

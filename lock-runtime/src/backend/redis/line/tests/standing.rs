@@ -267,7 +267,7 @@ async fn who_waits_on_a_runtime_with_a_lane_is_told_over_that_and_over_another_c
         backend
             .lanes
             .as_ref()
-            .is_some_and(|lanes| lanes.ear(here.id()).is_some())
+            .is_some_and(|lanes| lanes.ear(&here, &here).is_some())
     };
     until("a lane that is listened to", || {
         drop(backend.acquire_here(&claim_of("lock:other"), LONG, &here));
@@ -276,7 +276,7 @@ async fn who_waits_on_a_runtime_with_a_lane_is_told_over_that_and_over_another_c
     .await;
     let (holder, mut next) = (
         Process::new(&server).await,
-        Process::near(Arc::clone(&backend), Some(here.id())).await,
+        Process::near(Arc::clone(&backend), Some(&here)).await,
     );
     holder.ask().await;
     next.stand().await;
@@ -289,7 +289,7 @@ async fn who_waits_on_a_runtime_with_a_lane_is_told_over_that_and_over_another_c
     next.granted().await;
     next.release().await;
 
-    let mut next = Process::near(Arc::clone(&backend), Some(here.id())).await;
+    let mut next = Process::near(Arc::clone(&backend), Some(&here)).await;
     holder.ask().await;
     next.stand().await;
     server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
