@@ -7,7 +7,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::Fence;
-use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Turn, Value};
+use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Turn, Value};
 use crate::clock::Moment;
 use crate::grant::deadline;
 use crate::manager::Shared;
@@ -142,6 +142,19 @@ impl Attempts {
         self.in_line = self.shared.backend.keeps_places();
         let answer = self.shared.backend.acquire_in_turn(&self.claim, turn, within).await;
         self.answered(answer, sent)
+    }
+
+    /// Gives up the claim's place in the backend's line, and what it may have been given there.
+    pub(crate) async fn leave_line(&mut self) {
+        if self.in_line {
+            let left = self
+                .shared
+                .backend
+                .release(&self.claim, Leave::Nothing, ANSWER / 4)
+                .await;
+            // Otherwise it is cleared up as ever.
+            self.in_line = left.is_err();
+        }
     }
 
     /// The backend has told that the lock is this claim's, for `lease`, at an unknown moment after its last answer.

@@ -130,6 +130,12 @@ impl Contending {
             let Wanted::Waiter(_) = self.wanted() else {
                 return Turned::Unwanted;
             };
+            let (overdue, busy) = self.timeline.lines.are_overdue(&self.name, self.timeline.clock.now());
+            if overdue && busy && question > 0 {
+                attempts.leave_line().await;
+                self.refuse(&Denied::Busy(None));
+                continue;
+            }
             let check = checks.next();
             question += 1;
             let turn = Turn {
@@ -156,6 +162,12 @@ impl Contending {
             };
             if matches!(denied, Denied::ShutDown) {
                 return Turned::ShutDown;
+            }
+            if matches!(denied, Denied::Busy(_))
+                && self.timeline.lines.are_overdue(&self.name, self.timeline.clock.now()).0
+            {
+                // Who is refused leaves nothing behind.
+                attempts.leave_line().await;
             }
             if self.refuse(&denied) {
                 return Turned::Unwanted;

@@ -9,6 +9,7 @@ mod place;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -21,6 +22,9 @@ use crate::timeline::Timeline;
 use crate::waiter::Waiter;
 
 pub(crate) use self::place::{GRACE, Place};
+
+/// An answer is of this moment if it is not older.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// The lines of one timeline.
 #[derive(Default)]
@@ -195,6 +199,14 @@ impl Lines {
         }
     }
 
+    /// Whether all for whom the contender asks only wait for a last answer; and whether the last one was just now.
+    pub(crate) fn are_overdue(&self, name: &str, now: Moment) -> (bool, bool) {
+        self.lines().get(name).map_or((false, false), |line| {
+            let mut asked_for = line.waiters.iter().skip(line.promised);
+            (asked_for.all(|waiter| waiter.is_overdue()), line.is_busy_at(now))
+        })
+    }
+
     /// Refuses those for whom `which` gives an error, of all that nothing is promised to.
     pub(crate) fn refuse(&self, name: &str, which: impl Fn(&Waiter) -> Option<LockError>) {
         let mut refused = Vec::new();
@@ -254,6 +266,11 @@ impl Line {
             busy: Moment::from_nanos(0),
             contender: None,
         }
+    }
+
+    /// Whether the backend has just said that somebody holds the lock.
+    fn is_busy_at(&self, now: Moment) -> bool {
+        now.since(self.busy) < FRESH
     }
 
     /// Whether there is somebody to whom nothing is promised, and who does not try by itself.

@@ -15,9 +15,6 @@ use crate::waiter::Waiter;
 /// How much longer than its wait a caller waits for an answer of the backend; the contract allows 1 s.
 pub(crate) const GRACE: Duration = Duration::from_millis(700);
 
-/// An answer is of this moment if it is not older.
-const FRESH: Duration = Duration::from_millis(100);
-
 /// A caller's place in line. Dropped, it is given up, and what the caller was given in the meantime goes on to the next.
 pub(crate) struct Place<'a> {
     shared: &'a Arc<Shared>,
@@ -99,35 +96,33 @@ impl<'a> Place<'a> {
         Err(waiter.conflict(clock.now()))
     }
 
-    /// The wait is over. Whether somebody asks the backend for us, and so does once more.
+    /// The wait is over. Whether somebody asks the backend for us, and so does once more, or leaves its line with us.
     fn asks_once_more(&self) -> bool {
         let now = self.timeline.clock.now();
-        let is_asked_for = self.is_asked_for();
-        let heard = self.timeline.lines.lines().get(&self.name).map(|line| line.busy);
-        if heard.is_some_and(|busy| now.since(busy) < FRESH) {
+        let lines = self.timeline.lines.lines();
+        let Some(line) = lines.get(&self.name) else {
+            return false;
+        };
+        let goes_on = line.waiters.len() > line.promised + 1;
+        if !self.is_asked_for_in(line) || (goes_on && line.is_busy_at(now)) {
             return false;
         }
-        if is_asked_for {
-            self.waiter.is_over();
-            if let Some(contender) = self
-                .timeline
-                .lines
-                .lines()
-                .get(&self.name)
-                .and_then(|line| line.contender.clone())
-            {
-                contender.notify_one();
-            }
+        let contender = line.contender.clone();
+        drop(lines);
+        self.waiter.is_over();
+        if let Some(contender) = contender {
+            contender.notify_one();
         }
-        is_asked_for
+        true
     }
 
     /// Whether an answer of the backend is owed to us: we stand in line, and nothing is promised to us.
     fn is_asked_for(&self) -> bool {
         let lines = self.timeline.lines.lines();
-        let Some(line) = lines.get(&self.name) else {
-            return false;
-        };
+        lines.get(&self.name).is_some_and(|line| self.is_asked_for_in(line))
+    }
+
+    fn is_asked_for_in(&self, line: &Line) -> bool {
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
         place.is_some_and(|place| place >= line.promised) && (line.trying || line.contender.is_some())
     }

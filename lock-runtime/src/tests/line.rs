@@ -5,8 +5,6 @@ use std::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use std::time::Duration;
-
 use super::*;
 use crate::acquire::acquire;
 use crate::backend::{Acquired, Released};

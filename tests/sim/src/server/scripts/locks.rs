@@ -123,7 +123,7 @@ pub(super) fn release(call: &mut Call<'_>) -> Result<Reply, Raised> {
             Ok(Some(_)) => Reply::Int(2),
         });
     }
-    if line::is_there(call) {
+    if line::waiting(call) > 0 {
         line::next(call)?;
         return Ok(Reply::Int(1));
     }
