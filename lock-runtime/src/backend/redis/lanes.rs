@@ -5,6 +5,8 @@
 //! there goes on on the lock thread: a lane never connects while somebody waits, and sets no timers on a runtime that is
 //! not ours.
 
+mod open;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,11 +15,9 @@ use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::super::Failure;
-use super::connection::{Refusal, refusal, vet};
+use super::connection::{Refusal, refusal};
 use super::ear::{Ear, Listening};
 use super::place::Place;
 use super::script::ScriptCall;
@@ -25,6 +25,8 @@ use super::wakeups::Wakeups;
 
 /// How long opening may take.
 const OPEN: Duration = Duration::from_secs(3);
+/// How long none is opened to hear something after one could not be: a server or a user that does not let it will not soon.
+const DEAF: Duration = Duration::from_secs(10);
 /// How long a runtime has to do without a lane after one could not be opened.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,8 +38,12 @@ struct Shared {
     moved: Option<watch::Receiver<u64>>,
     /// Counts the connections that took the place of another one: what was stored may be gone then.
     replaced: Arc<watch::Sender<u64>>,
-    /// Who waits for what is said on a lane, and how the channels are called.
-    listeners: (Weak<Wakeups>, Arc<str>),
+    /// Who waits for what is said on a lane.
+    wakeups: Weak<Wakeups>,
+    /// The start of the names of their channels.
+    channel: Arc<str>,
+    /// A simulated network does not speak the protocol that it takes to hear something.
+    hears: bool,
     /// What each runtime has; `None`: no more lanes. A std mutex, held for a look.
     lanes: Mutex<Option<Table>>,
 }
@@ -45,6 +51,8 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     states: HashMap<runtime::Id, State>,
+    /// Before this moment none is opened to hear something: that failed.
+    deaf_until: Option<Instant>,
     /// How many there may be before those without a connection are forgotten, of which many have ended.
     sweep_at: usize,
 }
@@ -55,7 +63,8 @@ const KEPT: usize = 64;
 enum State {
     /// It has called once. Who calls once only does not need a lane.
     Seen,
-    Opening,
+    /// Where somebody waits there, one that hears.
+    Opening(Option<Listening>),
     Open(Lane, Hearing),
     /// One broke: the next takes its place.
     Broken,
@@ -66,9 +75,8 @@ enum State {
 /// Whether a lane hears what the server says by itself. Only where somebody has waited: who never does is spared it.
 enum Hearing {
     NotYet,
-    /// One that does is being opened.
-    Soon,
-    Never,
+    /// One that does is being opened, to take its place.
+    Soon(Listening),
     Now(Listening),
 }
 
@@ -87,13 +95,20 @@ pub(super) struct Lane {
 
 impl Lanes {
     /// What is said to claims on `channel`, with a number behind it, is for `wakeups`.
-    pub(super) fn new(wakeups: &Arc<Wakeups>, channel: &Arc<str>, replaced: Arc<watch::Sender<u64>>) -> Self {
+    pub(super) fn new(
+        wakeups: &Arc<Wakeups>,
+        channel: &Arc<str>,
+        replaced: Arc<watch::Sender<u64>>,
+        hears: bool,
+    ) -> Self {
         let place = Arc::clone(wakeups.place());
         Self(Arc::new(Shared {
             moved: place.moves(),
             place,
             replaced,
-            listeners: (Arc::downgrade(wakeups), Arc::clone(channel)),
+            wakeups: Arc::downgrade(wakeups),
+            channel: Arc::clone(channel),
+            hears,
             lanes: Mutex::new(Some(Table::default())),
         }))
     }
@@ -113,12 +128,12 @@ impl Lanes {
             State::Open(..) | State::Broken => true,
             State::Seen => false,
             State::Without(Some(until)) if *until <= Instant::now() => false,
-            State::Opening | State::Without(_) => return None,
+            State::Opening(_) | State::Without(_) => return None,
         };
-        let before = std::mem::replace(state, State::Opening);
+        let before = std::mem::replace(state, State::Opening(None));
         drop(guard);
         drop(before);
-        runtime.spawn(open(Arc::clone(&self.0), caller, again));
+        runtime.spawn(open::open(Arc::clone(&self.0), caller, again));
         None
     }
 
@@ -131,27 +146,48 @@ impl Lanes {
         }
     }
 
-    /// Where something is said to those who wait on the runtime `near`, if it has a lane. If that hears nothing yet, another
-    /// one that does is opened from `runtime`, and takes its place.
+    /// Where something is said to those who wait on the runtime `near`: over its lane, or one that is opened from `runtime`
+    /// and takes its place. `None`: that cannot be, or not now.
     pub(super) fn ear(&self, near: &Handle, runtime: &Handle) -> Option<Ear> {
         // Before the look at the moves, so that the next one is not missed.
         let moved = self.0.moved.clone().map(|mut moved| {
             moved.mark_unchanged();
             moved
         });
-        let mut lanes = self.0.lanes();
-        let (number, hearing) = match lanes.as_mut()?.states.get_mut(&near.id()) {
-            Some(State::Open(lane, hearing)) if lane.moves == self.0.moves() => (lane.number, hearing),
-            _ => return None,
-        };
-        match hearing {
-            Hearing::Now(listening) => return listening.ear(moved),
-            Hearing::NotYet => *hearing = Hearing::Soon,
-            Hearing::Soon | Hearing::Never => return None,
+        let mut guard = self.0.lanes();
+        let table = guard.as_mut()?;
+        let state = table.states.get_mut(&near.id());
+        if let Some(
+            State::Opening(Some(listening)) | State::Open(_, Hearing::Soon(listening) | Hearing::Now(listening)),
+        ) = &state
+            && let Some(ear) = listening.ear(moved.clone())
+        {
+            return Some(ear);
         }
-        drop(lanes);
-        runtime.spawn(open_to_hear(Arc::clone(&self.0), near.clone(), number));
-        None
+        let now = Instant::now();
+        let is_deaf = !self.0.hears || table.deaf_until.is_some_and(|until| until > now);
+        let (listening, ear) = match state {
+            // Soon, or never.
+            Some(State::Opening(None) | State::Without(None)) => return None,
+            Some(State::Without(Some(until))) if *until > now => return None,
+            _ if is_deaf => return None,
+            _ => Listening::new(format!("{}:{:016x}", self.0.channel, fastrand::u64(..)), moved),
+        };
+        let (channel, pushes) = listening.subscription(Weak::clone(&self.0.wakeups));
+        let (again, before) = match table.states.get_mut(&near.id()) {
+            Some(State::Open(lane, hearing)) if lane.moves == self.0.moves() => {
+                *hearing = Hearing::Soon(listening);
+                (false, None)
+            }
+            _ => {
+                let before = table.states.insert(near.id(), State::Opening(Some(listening)));
+                (matches!(before, Some(State::Open(..) | State::Broken)), before)
+            }
+        };
+        drop(guard);
+        drop(before);
+        runtime.spawn(open::to_hear(Arc::clone(&self.0), near.clone(), again, channel, pushes));
+        Some(ear)
     }
 
     /// No more lanes.
@@ -175,7 +211,7 @@ impl Table {
         if self.states.len() >= self.sweep_at {
             // Nobody tells that a runtime has ended. One that has not is seen again.
             self.states
-                .retain(|_, state| matches!(state, State::Open(..) | State::Opening | State::Without(None)));
+                .retain(|_, state| matches!(state, State::Open(..) | State::Opening(_) | State::Without(None)));
             self.sweep_at = (self.states.len() * 2).max(KEPT);
         }
         self.states.insert(runtime, State::Seen);
@@ -216,81 +252,6 @@ impl Lane {
         drop(lanes);
         drop(before);
     }
-}
-
-/// On the lock thread: only the connection itself lives on the caller's runtime.
-async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
-    let moves = shared.moves();
-    match timeout(OPEN, connect(&shared, &caller)).await {
-        Ok(Opened::Connected(connection)) => {
-            Shared::opened(&shared, &caller, moves, connection, Hearing::NotYet);
-            if again {
-                shared.replaced.send_modify(|count| *count += 1);
-            }
-        }
-        Ok(Opened::Unable) => shared.set(caller.id(), State::Without(None)),
-        Ok(Opened::Failed) | Err(_) => shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE))),
-    }
-}
-
-/// A lane that hears, in the place of the one with this number.
-async fn open_to_hear(shared: Arc<Shared>, caller: Handle, number: u64) {
-    let moves = shared.moves();
-    match timeout(OPEN, connect_to_hear(&shared, &caller)).await {
-        Ok(Some((connection, listening))) => {
-            if shared.hearing(caller.id(), number, Hearing::Soon) {
-                Shared::opened(&shared, &caller, moves, connection, Hearing::Now(listening));
-            }
-        }
-        Ok(None) | Err(_) => {
-            tracing::debug!("nothing can be heard on the caller's runtime; messages come over the lock thread");
-            shared.hearing(caller.id(), number, Hearing::Never);
-        }
-    }
-}
-
-enum Opened {
-    Connected(MultiplexedConnection),
-    Failed,
-    /// This runtime has no input and output: tokio has panicked in the task.
-    Unable,
-}
-
-async fn connect(shared: &Shared, caller: &Handle) -> Opened {
-    let Ok(door) = shared.place.door().await else {
-        return Opened::Failed;
-    };
-    let opening = door.clone();
-    // It knows no limit of its own: ended with whoever waits for it.
-    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.multiplexed().await }));
-    let mut connection = match connecting.await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "no connection on the caller's runtime; its requests go over the lock thread");
-            return Opened::Failed;
-        }
-        Err(error) if error.is_panic() => return Opened::Unable,
-        Err(_) => return Opened::Failed,
-    };
-    match vet(&*shared.place, &door, &mut connection).await {
-        Ok(()) => Opened::Connected(connection),
-        Err(_) => Opened::Failed,
-    }
-}
-
-/// `None`: this server, or its user, does not let it.
-async fn connect_to_hear(shared: &Shared, caller: &Handle) -> Option<(MultiplexedConnection, Listening)> {
-    let door = shared.place.door().await.ok()?;
-    let (wakeups, channel) = &shared.listeners;
-    let listening = Listening::new(format!("{channel}:{:016x}", fastrand::u64(..)));
-    let (opening, pushes) = (door.clone(), listening.pushes(Weak::clone(wakeups)));
-    // As above.
-    let connecting = AbortOnDropHandle::new(caller.spawn(async move { opening.with_pushes(pushes).await }));
-    let mut connection = connecting.await.ok()?.ok()?;
-    vet(&*shared.place, &door, &mut connection).await.ok()?;
-    connection.subscribe(listening.channel()).await.ok()?;
-    listening.begins();
-    Some((connection, listening))
 }
 
 /// Forgets a lane when its runtime ends.
@@ -345,16 +306,23 @@ impl Shared {
         });
     }
 
-    /// Notes whether the lane with this number hears. False: it is gone.
-    fn hearing(&self, runtime: runtime::Id, number: u64, now: Hearing) -> bool {
+    /// Takes what was to be heard on this runtime. What else is there stays as it was.
+    fn listening(&self, runtime: runtime::Id, is_deaf: bool) -> Option<Listening> {
         let mut lanes = self.lanes();
-        let state = lanes.as_mut().and_then(|lanes| lanes.states.get_mut(&runtime));
-        match state {
-            Some(State::Open(lane, hearing)) if lane.number == number => {
-                *hearing = now;
-                true
-            }
-            _ => false,
+        let table = lanes.as_mut()?;
+        if is_deaf {
+            table.deaf_until = Some(Instant::now() + DEAF);
+        }
+        match table.states.get_mut(&runtime)? {
+            State::Open(_, hearing @ Hearing::Soon(_)) => match std::mem::replace(hearing, Hearing::NotYet) {
+                Hearing::Soon(listening) => Some(listening),
+                Hearing::NotYet | Hearing::Now(_) => None,
+            },
+            state @ State::Opening(Some(_)) => match std::mem::replace(state, State::Broken) {
+                State::Opening(listening) => listening,
+                _ => None,
+            },
+            _ => None,
         }
     }
 

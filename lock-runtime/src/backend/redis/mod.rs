@@ -133,7 +133,7 @@ impl RedisBackend {
         let (wakeups, granted) = (Arc::new(Wakeups::new(Arc::clone(&place))), granted_channel());
         // Replicas are waited for on connections of their own.
         let lanes = (settings.lanes && settings.min_replicas == 0)
-            .then(|| Lanes::new(&wakeups, &granted, Arc::clone(&disturbed)));
+            .then(|| Lanes::new(&wakeups, &granted, Arc::clone(&disturbed), settings.network.is_none()));
         Self {
             lanes,
             wakeups,

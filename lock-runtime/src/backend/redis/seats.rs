@@ -127,10 +127,16 @@ fn join(wakeups: &Arc<Wakeups>, channel: &str, runtime: &Handle) -> Waiter {
 
 impl Wakeup for InLine {
     fn armed(&mut self) -> BoxFuture<'_, ()> {
-        match &mut self.heard {
-            Heard::There(_) => Box::pin(std::future::ready(())),
-            Heard::Here(waiter) => waiter.armed(),
-        }
+        Box::pin(async {
+            if let Heard::There(ear) = &mut self.heard
+                && !ear.armed().await
+            {
+                self.fall_back();
+            }
+            if let Heard::Here(waiter) = &mut self.heard {
+                waiter.armed().await;
+            }
+        })
     }
 
     fn woken(&mut self) -> BoxFuture<'_, ()> {
@@ -152,10 +158,7 @@ impl Heard {
     /// Resolves when something may not have been heard. Whether another one must listen from here on. Cancel safe.
     async fn changed(&mut self) -> bool {
         match self {
-            Self::There(ear) => {
-                ear.lost().await;
-                true
-            }
+            Self::There(ear) => ear.missed().await,
             Self::Here(waiter) => {
                 waiter.armed.changed().await;
                 false
