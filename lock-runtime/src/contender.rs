@@ -130,11 +130,13 @@ impl Contending {
             let Wanted::Waiter(_) = self.wanted() else {
                 return Turned::Unwanted;
             };
-            let (overdue, busy) = self.timeline.lines.are_overdue(&self.name, self.timeline.clock.now());
-            if overdue && busy && question > 0 {
+            if question > 0
+                && self.are_overdue()
+                && self.timeline.lines.is_busy_now(&self.name, self.timeline.clock.now())
+            {
                 attempts.leave_line().await;
                 self.refuse(&Denied::Busy(None));
-                continue;
+                return Turned::Unwanted;
             }
             let check = checks.next();
             question += 1;
@@ -163,11 +165,11 @@ impl Contending {
             if matches!(denied, Denied::ShutDown) {
                 return Turned::ShutDown;
             }
-            if matches!(denied, Denied::Busy(_))
-                && self.timeline.lines.are_overdue(&self.name, self.timeline.clock.now()).0
-            {
-                // Who is refused leaves nothing behind.
+            if matches!(denied, Denied::Busy(_)) && self.are_overdue() {
+                // Who is refused leaves nothing behind. Who has come meanwhile gets a claim that nothing is known of.
                 attempts.leave_line().await;
+                self.refuse(&denied);
+                return Turned::Unwanted;
             }
             if self.refuse(&denied) {
                 return Turned::Unwanted;
@@ -191,6 +193,11 @@ impl Contending {
                 Err(turned) => return turned,
             }
         }
+    }
+
+    /// Whether everybody for whom it asks only waits for a last answer.
+    fn are_overdue(&self) -> bool {
+        self.timeline.lines.are_overdue(&self.name)
     }
 
     /// As many as may be needed: fences are microseconds of the server's clock, which grants must not overtake for long.

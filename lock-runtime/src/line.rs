@@ -199,12 +199,17 @@ impl Lines {
         }
     }
 
-    /// Whether all for whom the contender asks only wait for a last answer; and whether the last one was just now.
-    pub(crate) fn are_overdue(&self, name: &str, now: Moment) -> (bool, bool) {
-        self.lines().get(name).map_or((false, false), |line| {
+    /// Whether all for whom the contender asks only wait for a last answer.
+    pub(crate) fn are_overdue(&self, name: &str) -> bool {
+        self.lines().get(name).is_none_or(|line| {
             let mut asked_for = line.waiters.iter().skip(line.promised);
-            (asked_for.all(|waiter| waiter.is_overdue()), line.is_busy_at(now))
+            asked_for.all(|waiter| waiter.is_overdue())
         })
+    }
+
+    /// Whether the backend has just said that somebody holds the lock.
+    pub(crate) fn is_busy_now(&self, name: &str, now: Moment) -> bool {
+        self.lines().get(name).is_some_and(|line| line.is_busy_at(now))
     }
 
     /// Refuses those for whom `which` gives an error, of all that nothing is promised to.
