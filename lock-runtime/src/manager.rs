@@ -32,9 +32,10 @@ pub(crate) const RESERVED: &str = "distributed-lock:";
 
 /// Gives locks: the entry to everything here.
 ///
-/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share their connections (one for
-/// commands, one for wake-ups while somebody waits, one on each runtime that calls) and one thread, which renews and releases; they end with the last
-/// clone, guard, lease and running call.
+/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share one thread, which renews and
+/// clears up, and their connections: one for commands, one on each runtime that calls more than once, and one for wake-ups
+/// while somebody waits who is not told over that of its runtime (in a cluster one for each node, and with `min_replicas`
+/// more, for WAIT). They end with the last clone, guard, lease and running call.
 #[derive(Clone)]
 pub struct LockManager(pub(crate) Arc<Shared>);
 

@@ -25,7 +25,7 @@
 //!   below A's fence, or it counted. B's fence is above both.
 //!
 //! It rests on leases: while B is still being granted, its lock must not vanish from the common server for other reasons
-//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl at most; after that B asks the
+//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl, or 50 ms; after that B asks the
 //! second question, which finds whether a majority still has its lock. A server that restarts without its data in that
 //! time does not vote for A before the longest ttl is over (`redis/standing`).
 //!

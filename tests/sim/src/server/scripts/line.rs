@@ -107,7 +107,8 @@ pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
         call.published.push((channel, Vec::new()));
         return Ok(());
     }
-    let (mut next, left) = grant(call, waiting(call));
+    let waiting = waiting(call);
+    let (mut next, left) = grant(call, waiting);
     if next.as_ref() == Some(&claim) {
         next = grant(call, left).0;
     }
