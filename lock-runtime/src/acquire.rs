@@ -35,7 +35,7 @@ pub(crate) async fn acquire(
     claim: Claim,
     terms: Terms,
 ) -> Result<Ownership, LockError> {
-    if shared.closing.is_cancelled() {
+    if shared.is_closing() {
         return Err(LockError::ShutDown { key: Some(key) });
     }
     let timeline = shared.timeline(&key)?;
@@ -80,13 +80,13 @@ type Decided = (Call, Result<Ownership, Denied>);
 /// attempt nor the clearing up.
 async fn on_lock_thread(call: Call) -> Result<Decided, LockError> {
     let key = call.key.clone();
-    let closing = call.attempts.shared.closing.clone();
+    let shared = Arc::clone(&call.attempts.shared);
     let timeline = Arc::clone(&call.attempts.timeline);
     // What it got or may have got when its caller gives up is released by its own drop.
     let task = AbortOnDropHandle::new(timeline.spawn(call.until_decided()));
     match task.await {
         Ok(decided) => Ok(decided),
-        Err(_) if closing.is_cancelled() => Err(LockError::ShutDown { key: Some(key) }),
+        Err(_) if shared.is_closing() => Err(LockError::ShutDown { key: Some(key) }),
         Err(error) => Err(LockError::Unavailable {
             key: Some(key),
             reason: "the attempt was interrupted: its runtime has ended, or it has a bug".to_owned(),
@@ -212,7 +212,7 @@ impl Call {
         let ownership = Ownership::new(Arc::clone(&hold));
         timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
-        if shared.closing.is_cancelled() {
+        if shared.is_closing() {
             hold.lose(LostReason::Shutdown);
             return Err(Denied::ShutDown);
         }

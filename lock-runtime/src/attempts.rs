@@ -171,7 +171,7 @@ impl Attempts {
     }
 
     fn begin(&mut self, route: u64) -> Result<Moment, Denied> {
-        if self.shared.closing.is_cancelled() {
+        if self.shared.is_closing() {
             return Err(Denied::ShutDown);
         }
         self.pending = Some(route);
@@ -205,7 +205,7 @@ impl Attempts {
         let granted = self.timeline.clock.now();
         self.granted = true;
         // Where it is not kept, `pending` stays set or `unknown` is set, and the grant is cleared up.
-        if self.shared.closing.is_cancelled() {
+        if self.shared.is_closing() {
             return Err(Denied::ShutDown);
         }
         if granted >= deadline(sent, self.ttl) {

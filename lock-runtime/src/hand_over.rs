@@ -32,7 +32,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
         && now < until
         && !hold.doubtful
         && hold.terms.hold_at_least.is_none()
-        && !hold.shared.closing.is_cancelled();
+        && !hold.shared.is_closing();
     let next = if goes_on {
         lines.next_of(&hold.claim.name, chain, |waiter| suits(hold, waiter, now))
     } else {

@@ -308,6 +308,11 @@ impl Shared {
         }
     }
 
+    /// Whether a shutdown has begun. Asked several times in each call: the token takes a mutex for it.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.present.is_closed()
+    }
+
     /// The full name of a key, checked.
     fn name(&self, key: &Key) -> Result<String, LockError> {
         key.check()?;

@@ -124,7 +124,7 @@ impl Waiter {
         let ownership = Ownership::new(Arc::clone(&hold));
         timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
-        if shared.closing.is_cancelled() {
+        if shared.is_closing() {
             hold.lose(LostReason::Shutdown);
             return self.tell(Err(self.shut_down()));
         }

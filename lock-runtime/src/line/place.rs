@@ -81,7 +81,7 @@ impl<'a> Place<'a> {
         if let Ok(outcome) = self.timeline.within(over, waiter.outcome()).await {
             return outcome;
         }
-        if self.shared.closing.is_cancelled() {
+        if self.shared.is_closing() {
             return Err(waiter.shut_down());
         }
         // Otherwise somebody here holds the lock, or will be handed it.

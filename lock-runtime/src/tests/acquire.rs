@@ -202,6 +202,7 @@ async fn closed_in_between(shared: &Arc<Shared>) -> Result<Ownership, LockError>
     let spec = waiting(LONG);
     let closing = async {
         sleep(ms(100)).await;
+        shared.present.close();
         shared.closing.cancel();
     };
     tokio::join!(acquired(shared, &spec), closing).0

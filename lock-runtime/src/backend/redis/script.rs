@@ -46,7 +46,9 @@ impl LuaScript {
 
     /// Begins a call with so many keys; then the keys and the arguments are to follow.
     pub(super) fn keys(&'static self, count: usize) -> ScriptCall {
-        let mut by_hash = cmd("EVALSHA");
+        // Room for all that is to follow, for a name of usual length.
+        let mut by_hash = Cmd::with_capacity(12, 384);
+        by_hash.arg("EVALSHA");
         by_hash.arg(self.script.get_hash()).arg(count);
         ScriptCall { script: self, by_hash }
     }
