@@ -5,36 +5,6 @@ use std::fmt::Display;
 use crate::key::encode_into;
 use crate::{Key, LockManager};
 
-/// A key under construction: the literal parts of a template, and its values, encoded.
-#[must_use]
-pub struct Template(String);
-
-/// Starts a key.
-pub fn template() -> Template {
-    // Most keys are a word, a separator and a number or a UUID.
-    Template(String::with_capacity(48))
-}
-
-impl Template {
-    /// Text that the template has as written.
-    pub fn literal(mut self, text: &str) -> Self {
-        self.0.push_str(text);
-        self
-    }
-
-    /// The value of a placeholder.
-    pub fn value<T: KeyValue + ?Sized>(mut self, value: &T) -> Self {
-        value.write_into(&mut self.0);
-        self
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn key(self) -> Key {
-        Key::from(self.0)
-    }
-}
-
 /// A value that may stand in a template. Only a name for `Display`, so that the compiler's message can say what to
 /// write.
 #[diagnostic::on_unimplemented(
@@ -98,12 +68,6 @@ impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn literals_stay_and_values_are_encoded() {
-        let key = template().literal("a:").value("b:c").literal("/").value(&7).key();
-        assert_eq!(key.as_str(), "a:b%3Ac/7");
-    }
 
     #[test]
     fn an_expression_is_the_key_as_it_is() {
