@@ -51,8 +51,7 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 /// let mut __call = call::<Ret>(Spec::RETRY);
 /// Call::manager(&mut __call, &(manager));           // with `manager`
 /// Call::part(&mut __call, "order:", &id);
-/// let __output = Complete { call: &mut __call, body: pin!(Some(async move { .. })) }.await;
-/// return __output;
+/// return Complete { call: &mut __call, body: pin!(Some(async move { .. })) }.await;
 /// ```
 ///
 /// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals and all parameters
@@ -66,7 +65,6 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
     let private = Private::of(plan);
     let spec = spec(&private, &plan.spec);
     let call = mixed("__call");
-    let output = mixed("__output");
     let begin = begin(&private, plan, item);
     let manager = manager(&private, plan, &call);
     let key = key(&private, plan, &call);
@@ -76,13 +74,11 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
         #manager
         #key
         // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
-        let #output = #private::Complete {
+        return #private::Complete {
             call: &mut #call,
             body: ::core::pin::pin!(::core::option::Option::Some(#future)),
         }
         .await;
-        #[allow(clippy::let_and_return, clippy::needless_return)]
-        return #output;
     }
 }
 

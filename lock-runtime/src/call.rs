@@ -12,7 +12,7 @@ use crate::manager::{Acquiring, Asked, Begun};
 use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
 use crate::ownership::{Ending, Ownership};
 use crate::release::ReleaseEnd;
-use crate::template::{KeyValue, ManagerRef};
+use crate::template::{KeyValue, ManagerRef, Template};
 use crate::terms::{OnConflict, OnLost, Spec};
 use crate::{Key, LockError, LockManager, LostReason, body};
 
@@ -33,7 +33,7 @@ pub struct Call<R> {
 enum Aside<R> {
     /// For nothing yet: it has not begun.
     Begin {
-        key: Option<Key>,
+        key: Option<Template>,
         /// Instead of the installed one.
         manager: Option<Arc<dyn Asked>>,
     },
@@ -92,28 +92,27 @@ impl<R> Call<R> {
     /// The lock to take.
     pub fn key(&mut self, wanted: Key) {
         if let Aside::Begin { key, .. } = &mut self.aside {
-            *key = Some(wanted);
+            *key = Some(Template::of(wanted));
         }
     }
 
     /// Adds a template's literal text to the lock to take, as it is.
     pub fn text(&mut self, text: &str) {
-        if let Some(key) = self.key_text() {
-            key.push_str(text);
+        if let Some(key) = self.template() {
+            key.text(text);
         }
     }
 
     /// Adds literal text, and behind it a placeholder's value, encoded. One call, because most keys are one such pair.
     pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
-        self.text(text);
-        if let Some(key) = self.key_text() {
-            value.write_into(key);
+        if let Some(key) = self.template() {
+            key.part(text, value);
         }
     }
 
-    fn key_text(&mut self) -> Option<&mut String> {
+    fn template(&mut self) -> Option<&mut Template> {
         match &mut self.aside {
-            Aside::Begin { key, .. } => Some(key.get_or_insert_with(Key::of_template).text_mut()),
+            Aside::Begin { key, .. } => Some(key.get_or_insert_default()),
             _ => None,
         }
     }
@@ -218,7 +217,7 @@ impl<R> Call<R> {
         let Aside::Begin { key, manager } = &mut self.aside else {
             return Begun::Over(Err(no_key()));
         };
-        let Some(key) = key.take() else {
+        let Some(key) = key.take().map(Template::key) else {
             return Begun::Over(Err(no_key()));
         };
         let asked = manager.take().map(Asked::manager);
@@ -246,7 +245,7 @@ impl<R> Call<R> {
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
         match &self.aside {
-            Aside::Begin { key, .. } => key.as_ref(),
+            Aside::Begin { key, .. } => key.as_ref().map(Template::so_far),
             _ => None,
         }
     }

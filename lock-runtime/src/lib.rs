@@ -160,6 +160,6 @@ pub mod __private {
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, never, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;
-    pub use crate::template::{IntoKey, KeyValue, ManagerRef, key};
+    pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key};
     pub use crate::terms::Spec;
 }

@@ -5,6 +5,50 @@ use std::fmt::Display;
 use crate::key::encode_into;
 use crate::{Key, LockManager};
 
+/// A key under construction: the literal text of a template, and its values, encoded.
+pub struct Template(Key);
+
+impl Template {
+    /// Starts a key.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Key::of_template())
+    }
+
+    /// A key as it is.
+    pub(crate) fn of(key: Key) -> Self {
+        Self(key)
+    }
+
+    #[cfg(feature = "queue")]
+    pub(crate) fn so_far(&self) -> &Key {
+        &self.0
+    }
+
+    /// Adds text that the template has as written.
+    pub fn text(&mut self, text: &str) {
+        self.0.text_mut().push_str(text);
+    }
+
+    /// Adds text as written, and the value of the placeholder behind it.
+    pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
+        self.text(text);
+        value.write_into(self.0.text_mut());
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(self) -> Key {
+        self.0
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A value that may stand in a template. Only a name for `Display`, so that the compiler's message can say what to
 /// write.
 #[diagnostic::on_unimplemented(
@@ -68,6 +112,15 @@ impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn literals_stay_and_values_are_encoded() {
+        let mut key = Template::new();
+        key.part("a:", "b:c");
+        key.part("/", &7);
+        key.text("/:");
+        assert_eq!(key.key().as_str(), "a:b%3Ac/7/:");
+    }
 
     #[test]
     fn an_expression_is_the_key_as_it_is() {
