@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::LostReason;
@@ -93,8 +92,8 @@ impl Watch {
             return;
         }
         if !matches!(self, Self::Listens(_)) {
-            let hold = Arc::clone(part.hold());
-            *self = Self::Listens(Box::pin(async move { hold.lost().await }));
+            let lease = part.lease().clone();
+            *self = Self::Listens(Box::pin(async move { lease.hold().lost().await }));
         }
         if let Self::Listens(lost) = self
             && lost.as_mut().poll(context).is_ready()

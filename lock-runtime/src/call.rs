@@ -2,15 +2,17 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::backend::BoxFuture;
 use crate::body::Watch;
-use crate::manager::{Acquiring, Begun};
+use crate::complete::Slot;
+use crate::manager::{Acquiring, Asked, Begun};
 use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
 use crate::ownership::{Ending, Ownership};
 use crate::release::ReleaseEnd;
-use crate::template::ManagerRef;
+use crate::template::{KeyValue, ManagerRef, Template};
 use crate::terms::{OnConflict, OnLost, Spec};
 use crate::{Key, LockError, LockManager, LostReason, body};
 
@@ -26,13 +28,14 @@ pub struct Call<R> {
 }
 
 /// What a call waits for, apart from its body. Both are boxed, because what they keep would be in every future of every
-/// annotated function, and again in each that calls it.
+/// annotated function, and again in each that calls it. The manager is a trait object for the same reason as the hold
+/// in a [`Lease`](crate::Lease).
 enum Aside<R> {
     /// For nothing yet: it has not begun.
     Begin {
-        key: Option<Key>,
+        key: Option<Template>,
         /// Instead of the installed one.
-        manager: Option<LockManager>,
+        manager: Option<Arc<dyn Asked>>,
     },
     /// For the lock.
     Acquiring(Acquiring),
@@ -89,14 +92,36 @@ impl<R> Call<R> {
     /// The lock to take.
     pub fn key(&mut self, wanted: Key) {
         if let Aside::Begin { key, .. } = &mut self.aside {
-            *key = Some(wanted);
+            *key = Some(Template::of(wanted));
+        }
+    }
+
+    /// Adds a template's literal text to the lock to take, as it is.
+    pub fn text(&mut self, text: &str) {
+        if let Some(key) = self.template() {
+            key.text(text);
+        }
+    }
+
+    /// Adds literal text, and behind it a placeholder's value, encoded. One call, because most keys are one such pair.
+    pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
+        if let Some(key) = self.template() {
+            key.part(text, value);
+        }
+    }
+
+    fn template(&mut self) -> Option<&mut Template> {
+        match &mut self.aside {
+            Aside::Begin { key, .. } => Some(key.get_or_insert_default()),
+            _ => None,
         }
     }
 
     /// The manager to ask instead of the installed one.
     pub fn manager<M: ManagerRef + ?Sized>(&mut self, asked: &M) {
         if let Aside::Begin { manager, .. } = &mut self.aside {
-            *manager = Some(asked.manager().clone());
+            let LockManager(shared) = asked.manager().clone();
+            *manager = Some(shared);
         }
     }
 
@@ -107,10 +132,16 @@ impl<R> Call<R> {
         Run { call: self, body }
     }
 
-    /// The whole of a call: acquires the lock, polls `body` under it, drops the body with the function's parameters, and
-    /// releases the lock; a lost lease is an error.
-    pub fn complete<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut Option<F>>) -> Complete<'a, R, F> {
-        Complete { call: self, body }
+    /// One poll of [`Complete`](crate::complete::Complete).
+    pub(crate) fn poll_complete(&mut self, body: &mut dyn Slot<R>, context: &mut Context<'_>) -> Poll<R> {
+        if let Some(running) = body.running() {
+            let ended = ready!(self.poll_run(running, context));
+            body.clear();
+            if let Some(output) = self.release_after(ended) {
+                return Poll::Ready(output);
+            }
+        }
+        self.poll_release(context)
     }
 
     /// The body is dropped by now. The output, or `None`: the release is waited for.
@@ -186,10 +217,11 @@ impl<R> Call<R> {
         let Aside::Begin { key, manager } = &mut self.aside else {
             return Begun::Over(Err(no_key()));
         };
-        let Some(key) = key.take() else {
+        let Some(key) = key.take().map(Template::key) else {
             return Begun::Over(Err(no_key()));
         };
-        match manager.take().or_else(LockManager::installed) {
+        let asked = manager.take().map(Asked::manager);
+        match asked.or_else(LockManager::installed) {
             Some(manager) => manager.begin(key, self.spec),
             None => Begun::Over(Err(LockError::NoManager { key: Some(key) })),
         }
@@ -213,7 +245,7 @@ impl<R> Call<R> {
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
         match &self.aside {
-            Aside::Begin { key, .. } => key.as_ref(),
+            Aside::Begin { key, .. } => key.as_ref().map(Template::so_far),
             _ => None,
         }
     }
@@ -282,28 +314,6 @@ impl<R> Call<R> {
             Some(skipped) if self.spec.on_conflict == OnConflict::Skip && error.is_conflict() => skipped(),
             _ => (self.returns.refused)(error),
         }
-    }
-}
-
-/// A whole call. It has a name, and its code does little, because both are for each annotated function to compile.
-pub struct Complete<'a, R, F> {
-    call: &'a mut Call<R>,
-    body: Pin<&'a mut Option<F>>,
-}
-
-impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
-    type Output = R;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        let Complete { call, body } = self.get_mut();
-        if let Some(running) = body.as_mut().as_pin_mut() {
-            let ended = ready!(call.poll_run(running, context));
-            body.set(None);
-            if let Some(output) = call.release_after(ended) {
-                return Poll::Ready(output);
-            }
-        }
-        call.poll_release(context)
     }
 }
 

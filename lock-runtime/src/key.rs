@@ -58,6 +58,16 @@ impl Key {
         &self.0
     }
 
+    /// The beginning of a key from a template.
+    pub(crate) fn of_template() -> Self {
+        // Most keys are a word, a separator and a number or a UUID.
+        Self(String::with_capacity(48))
+    }
+
+    pub(crate) fn text_mut(&mut self) -> &mut String {
+        &mut self.0
+    }
+
     pub(crate) fn check(&self) -> Result<(), LockError> {
         let reason = if self.0.is_empty() {
             "it is empty; a key needs at least one character".to_owned()

@@ -79,6 +79,7 @@ mod body;
 mod builder;
 mod call;
 mod clock;
+mod complete;
 mod contender;
 mod error;
 mod fence;
@@ -155,10 +156,11 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Complete, Ended, call, call_or_skip};
-    pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
+    pub use crate::call::{Call, Ended, call, call_or_skip};
+    pub use crate::complete::Complete;
+    pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, never, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;
-    pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key, template};
+    pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key};
     pub use crate::terms::Spec;
 }

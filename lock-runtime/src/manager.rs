@@ -87,6 +87,17 @@ pub(crate) enum Begun {
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
 pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
+/// A manager that a call is to ask, without what a compiler would look at in it for each function.
+pub(crate) trait Asked: Send + Sync {
+    fn manager(self: Arc<Self>) -> LockManager;
+}
+
+impl Asked for Shared {
+    fn manager(self: Arc<Self>) -> LockManager {
+        LockManager(self)
+    }
+}
+
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
 

@@ -29,7 +29,7 @@ pub fn current() -> Option<Lease> {
     let task = task::try_id();
     SCOPES.with_borrow(|scopes| {
         let scope = scopes.last().filter(|scope| scope.task == task)?;
-        Some(Lease::of(scope.ownership.hold()))
+        Some(scope.ownership.lease().clone())
     })
 }
 

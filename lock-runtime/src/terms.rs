@@ -61,6 +61,11 @@ pub struct Spec {
     reason = "named as the attribute's options, which are documented there"
 )]
 impl Spec {
+    /// Without further options. References, so that whoever names one has no constant of its own to be checked.
+    pub const FAIL: &'static Self = &Self::fail();
+    pub const RETRY: &'static Self = &Self::retry();
+    pub const SKIP: &'static Self = &Self::skip();
+
     const fn new(on_conflict: OnConflict) -> Self {
         Self {
             on_conflict,
