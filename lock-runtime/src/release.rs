@@ -74,11 +74,11 @@ impl Here {
             return ReleaseEnd::Failed(interrupted(None));
         };
         let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
-        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim) {
+        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim, timeline.runtime()) {
             None => (PATIENCE, false),
-            Some((route, answer)) => {
-                let limit = timeline.clock.now().plus(PATIENCE / 2);
-                match timeline.within(limit, answer).await {
+            Some(under_way) => {
+                let limit = timeline.clock.now().plus((PATIENCE / 2).min(under_way.within));
+                match timeline.within(limit, under_way.answer).await {
                     Ok(Ok(answer)) => {
                         // Over: nothing is left for the drop.
                         let hold = self.0.take();
@@ -89,7 +89,7 @@ impl Here {
                     }
                     Ok(Err(failure)) => (PATIENCE / 2, failure.applied == Applied::Unknown),
                     Err(Elapsed) => {
-                        shared.backend.no_answer(route);
+                        shared.backend.no_answer(under_way.route);
                         (PATIENCE / 2, true)
                     }
                 }

@@ -88,6 +88,11 @@ impl Ballot {
         grants.time = grants.time.min(time);
     }
 
+    /// So many answers more there must be at least, or all, until it is certain.
+    pub(super) fn missing(&self) -> usize {
+        self.quorum.saturating_sub(self.granted.max(self.strongest()))
+    }
+
     /// As soon as it is certain.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         if self.granted >= self.quorum {
@@ -224,6 +229,13 @@ impl Release {
             Ok(Released::Taken) => self.taken += 1,
             Err(failure) => self.failures.push(failure),
         }
+    }
+
+    /// So many answers more there must be at least, or all, until it is certain.
+    pub(super) fn missing(&self) -> usize {
+        let against = self.servers - self.quorum + 1;
+        let done = self.quorum.saturating_sub(self.done);
+        done.min(against.saturating_sub(self.missing + self.taken))
     }
 
     /// As soon as it is certain.
