@@ -111,6 +111,12 @@ impl Background {
         }
     }
 
+    /// How many are under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Resolves when it is closed and nothing is under way.
     pub(super) async fn wait(&self) {
         self.tasks.wait().await;
@@ -171,5 +177,78 @@ impl Drop for Come {
         waiting.is_awaited = false;
         drop(waiting);
         drop(tasks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn counting(count: &Arc<AtomicUsize>, after: Duration) -> BoxFuture<'static, ()> {
+        let count = Arc::clone(count);
+        Box::pin(async move {
+            if !after.is_zero() {
+                sleep(after).await;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_wait_is_started_soon_and_waited_for() {
+        let (background, count) = (Background::default(), Arc::default());
+        let began = Instant::now();
+        for after in [Duration::ZERO, Duration::from_secs(3), Duration::ZERO] {
+            background.spawn_soon([counting(&count, after)], &Handle::current());
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+        sleep(SOON * 2).await;
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        background.close();
+        background.wait().await;
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+        assert_eq!(began.elapsed(), SOON + Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_it_makes_it_start_at_once() {
+        let (background, count) = (Background::default(), Arc::default());
+        for hurry in [Background::hurry, Background::close, Background::last_call] {
+            let began = Instant::now();
+            background.spawn_soon([counting(&count, Duration::ZERO)], &Handle::current());
+            hurry(&background);
+            while count.swap(0, Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_runtime_that_has_ended() {
+        let build = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap()
+        };
+        let (background, count) = (Background::default(), Arc::<AtomicUsize>::default());
+        let runtime = build();
+        // Both where it ends before somebody has come, and before somebody could be sent.
+        background.spawn_soon([counting(&count, Duration::ZERO)], runtime.handle());
+        let ended = runtime.handle().clone();
+        drop(runtime);
+        background.spawn_soon([counting(&count, Duration::ZERO)], &ended);
+        assert_eq!(Arc::strong_count(&count), 1);
+        let another = build();
+        background.spawn_soon([counting(&count, Duration::ZERO)], another.handle());
+        background.close();
+        another.block_on(background.wait());
+        assert_eq!(count.load(Ordering::SeqCst), 1);
     }
 }

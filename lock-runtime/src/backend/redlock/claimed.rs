@@ -224,3 +224,7 @@ pub(super) async fn answer<T>(asked: Asked<T>, member: &RedisBackend) -> Result<
         source: None,
     })
 }
+
+#[cfg(test)]
+#[path = "tests/claimed.rs"]
+mod tests;

@@ -52,6 +52,7 @@ impl Majority {
         lanes: Vec<Option<Lane>>,
         runtime: Handle,
     ) -> Result<Acquired, Failure> {
+        eprintln!("LANES");
         let (began, within) = (self.clock.now(), vote_time(ttl));
         let claimed = self.claimed(claim, ttl);
         self.group.ask_for(ttl);
@@ -73,7 +74,7 @@ impl Majority {
                 let (majority, asking) = (Arc::clone(&self), Arc::clone(&claimed));
                 let written = runtime.spawn(async move { majority.write_back(&asking.claim, fence, left).await });
                 match written.await {
-                    Ok(Ok(())) => return Ok(Acquired::Granted(fence)),
+                    Ok(Ok(())) => Ok(Acquired::Granted(fence)),
                     Ok(Err(failure)) => self.refuse(&claimed, &runtime, Err(failure)),
                     Err(_) => self.refuse(&claimed, &runtime, Err(interrupted())),
                 }

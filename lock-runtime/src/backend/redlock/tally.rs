@@ -124,6 +124,9 @@ impl Ballot {
 
     /// The votes of the other claim that has most.
     fn strongest(&self) -> usize {
+        if self.busy.is_empty() {
+            return 0;
+        }
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         for (_, holder) in &self.busy {
             *counts.entry(holder).or_default() += 1;
