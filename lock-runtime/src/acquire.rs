@@ -53,10 +53,11 @@ pub(crate) async fn acquire(
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
     let denied = match call.attempts.request_here(call.patience_here()).await {
         Some(Ok(got)) => return call.hold(got),
-        Some(Err(denied @ (Denied::Busy(_) | Denied::ShutDown))) => denied,
+        Some(Err(denied)) if call.is_over_with(&denied) => denied,
         // What went wrong there may go right over another connection.
-        Some(Err(Denied::Failed(_))) | None => {
-            let (back, outcome) = on_lock_thread(call).await?;
+        first => {
+            let failed = first.and_then(Result::err);
+            let (back, outcome) = on_lock_thread(call, failed).await?;
             call = back;
             match outcome {
                 Ok(ownership) => return Ok(ownership),
@@ -78,12 +79,12 @@ type Decided = (Call, Result<Ownership, Denied>);
 
 /// Attempts run where renewals run: an application that blocks its executor delays neither the deadline of an
 /// attempt nor the clearing up.
-async fn on_lock_thread(call: Call) -> Result<Decided, LockError> {
+async fn on_lock_thread(call: Call, failed: Option<Denied>) -> Result<Decided, LockError> {
     let key = call.key.clone();
     let shared = Arc::clone(&call.attempts.shared);
     let timeline = Arc::clone(&call.attempts.timeline);
     // What it got or may have got when its caller gives up is released by its own drop.
-    let task = AbortOnDropHandle::new(timeline.spawn(call.until_decided()));
+    let task = AbortOnDropHandle::new(timeline.spawn(call.until_decided(failed)));
     match task.await {
         Ok(decided) => Ok(decided),
         Err(_) if shared.is_closing() => Err(LockError::ShutDown { key: Some(key) }),
@@ -129,8 +130,14 @@ impl Call {
         (all / 2).min(ANSWER)
     }
 
-    /// Attempts until there is a hold, or an answer that stays, or the time is over.
-    async fn until_decided(mut self) -> Decided {
+    /// Whether it makes no sense to go on after the first try.
+    fn is_over_with(&self, denied: &Denied) -> bool {
+        let is_answer = !matches!(denied, Denied::Failed(_)) || self.attempts.shared.backend.is_quorum();
+        is_answer && self.is_decided(denied)
+    }
+
+    /// Attempts until there is a hold, or an answer that stays, or the time is over. `failed`: one was made already.
+    async fn until_decided(mut self, failed: Option<Denied>) -> Decided {
         let timeline = Arc::clone(&self.attempts.timeline);
         let shared = Arc::clone(&self.attempts.shared);
         let clock = timeline.clock;
@@ -139,9 +146,15 @@ impl Call {
             Some(wait) => (self.started.plus(wait), self.started.plus(wait).plus(GRACE)),
         };
         let mut pauses = Growing::new(FAILURE.0, FAILURE.1);
+        // One server is asked again at once, over another connection.
+        let mut failed = failed.filter(|_| shared.backend.is_quorum());
         loop {
             let within = ANSWER.min(backend_over.since(clock.now()));
-            let denied = match self.attempts.request(within).await {
+            let answer = match failed.take() {
+                Some(denied) => Err(denied),
+                None => self.attempts.request(within).await,
+            };
+            let denied = match answer {
                 Ok(got) => {
                     let outcome = self.take(got);
                     return (self, outcome);

@@ -118,17 +118,22 @@ impl Attempts {
     /// One request over a connection of the caller's own runtime, if there is one. Cancel safe, as dropping this.
     pub(crate) async fn request_here(&mut self, within: Duration) -> Option<Result<Got, Denied>> {
         let runtime = self.timeline.runtime();
-        let (route, answer) = self.shared.backend.acquire_here(&self.claim, self.ttl, runtime)?;
-        let sent = match self.begin(route) {
+        let under_way = self.shared.backend.acquire_here(&self.claim, self.ttl, runtime)?;
+        let sent = match self.begin(under_way.route) {
             Ok(sent) => sent,
             Err(denied) => return Some(Err(denied)),
         };
-        let answer = self.timeline.within(sent.plus(within), answer).await;
-        let answer = answer.unwrap_or_else(|Elapsed| {
-            self.shared.backend.no_answer(route);
-            Err(no_answer(within))
-        });
-        Some(self.answered(answer, sent))
+        let limit = within.min(under_way.within);
+        match self.timeline.within(sent.plus(limit), under_way.answer).await {
+            Ok(answer) => Some(self.answered(answer, sent)),
+            Err(Elapsed) => {
+                self.shared.backend.no_answer(under_way.route);
+                self.pending = None;
+                // Nobody has taken it back, neither a backend that would have with its answer.
+                self.unknown = true;
+                Some(Err(Denied::Failed(no_answer(limit))))
+            }
+        }
     }
 
     /// One request of a claim that waits.

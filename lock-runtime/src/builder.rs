@@ -91,7 +91,8 @@ impl LockManagerBuilder {
 
     /// Opens a connection on each tokio runtime that calls this manager more than once, besides the one on the manager's
     /// own thread: acquires and releases then need no change of threads, which costs about as much as the requests
-    /// themselves, and who waits there is told over it that the lock is its own. On unless set, but off in programs that are built with `panic = "abort"`.
+    /// themselves, and who waits there is told over it that the lock is its own. With independent servers (redlock) it is one
+    /// to each of them. On unless set, but off in programs that are built with `panic = "abort"`.
     ///
     /// Turn it off for runtimes that were built without `enable_io`: tokio panics in a task of its own when a connection
     /// is tried there, which is caught, noted by the panic hook, and not tried again.

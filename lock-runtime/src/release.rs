@@ -82,12 +82,12 @@ impl Here {
             return ReleaseEnd::Failed(interrupted(None));
         };
         let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
-        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim) {
+        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim, timeline.runtime()) {
             None => (PATIENCE, false),
-            Some((route, answer)) => {
+            Some(under_way) => {
                 self.maybe_sent = true;
-                let limit = timeline.clock.now().plus(PATIENCE / 2);
-                match timeline.within(limit, answer).await {
+                let limit = timeline.clock.now().plus((PATIENCE / 2).min(under_way.within));
+                match timeline.within(limit, under_way.answer).await {
                     Ok(Ok(answer)) => {
                         // Over: nothing is left for the drop.
                         let hold = self.under_way.take();
@@ -98,7 +98,7 @@ impl Here {
                     }
                     Ok(Err(failure)) => (PATIENCE / 2, failure.applied == Applied::Unknown),
                     Err(Elapsed) => {
-                        shared.backend.no_answer(route);
+                        shared.backend.no_answer(under_way.route);
                         (PATIENCE / 2, true)
                     }
                 }

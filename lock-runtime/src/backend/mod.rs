@@ -27,8 +27,15 @@ use crate::{Fence, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An operation and the route that it takes.
-pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
+/// An operation over a connection of the caller's own runtime.
+pub(crate) struct UnderWay<T> {
+    /// The route that it takes.
+    pub(crate) route: u64,
+    /// The longest that it makes sense to wait for the answer.
+    pub(crate) within: Duration,
+    /// Nothing was sent before its first poll.
+    pub(crate) answer: BoxFuture<'static, Result<T, Failure>>,
+}
 
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
@@ -255,15 +262,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
         0
     }
 
-    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime, with its route; `None`: there is none
-    /// (yet; `runtime` is where a task may be started that opens one). It sets no timer and may wait for ever: whoever
-    /// gives up says so by [`no_answer`](Self::no_answer).
+    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime; `None`: there is none (yet; `runtime`
+    /// is where a task may be started that opens one, or goes on). It sets no timer and may wait for ever: whoever gives
+    /// up says so by [`no_answer`](Self::no_answer).
     fn acquire_here(&self, _claim: &Claim, _ttl: Duration, _runtime: &Handle) -> Option<UnderWay<Acquired>> {
         None
     }
 
     /// As [`acquire_here`](Self::acquire_here), for a release that leaves nothing behind.
-    fn release_here(&self, _claim: &Claim) -> Option<UnderWay<Released>> {
+    fn release_here(&self, _claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
         None
     }
 

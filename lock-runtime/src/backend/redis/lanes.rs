@@ -82,10 +82,10 @@ enum Hearing {
 
 /// A connection on one runtime.
 #[derive(Clone)]
-pub(super) struct Lane {
+pub(in crate::backend) struct Lane {
     shared: Weak<Shared>,
     /// Tells connections apart.
-    pub(super) number: u64,
+    pub(in crate::backend) number: u64,
     /// How often the place had moved when it was made.
     moves: u64,
     connection: MultiplexedConnection,
@@ -220,7 +220,7 @@ impl Table {
 
 impl Lane {
     /// As `Connection::ask`; whoever waits sets the limit.
-    pub(super) async fn ask(mut self, call: ScriptCall) -> Result<Value, Failure> {
+    pub(super) async fn ask(mut self, call: &ScriptCall) -> Result<Value, Failure> {
         let reply = match self.connection.send_packed_command(call.by_hash()).await {
             Ok(Value::ServerError(error)) => Err(error.into()),
             reply => reply,

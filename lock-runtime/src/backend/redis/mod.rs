@@ -58,6 +58,7 @@ use crate::url::Settings;
 pub(super) use self::answer::Vote;
 pub(super) use self::door::Door;
 pub(super) use self::info::door;
+pub(super) use self::lanes::Lane;
 pub(super) use self::member::{Question, Wake};
 pub(super) use self::place::Place;
 pub(super) use self::standing::Group;
@@ -251,7 +252,7 @@ impl Backend for RedisBackend {
         self.claim_here(claim, ttl, runtime)
     }
 
-    fn release_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+    fn release_here(&self, claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
         self.end_here(claim)
     }
 

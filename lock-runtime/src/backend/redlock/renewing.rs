@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::redis::Question;
 use super::super::{Backend, Claim, EachRenewed, Renewed};
-use super::granting::VOTE;
+use super::granting::vote_time;
+use super::majority::Majority;
+use super::no_majority;
 use super::tally::Extension;
-use super::{RedlockBackend, no_majority};
 
-impl RedlockBackend {
+impl Majority {
     pub(super) async fn extend(&self, claims: &[(&Claim, Duration)], within: Duration, each: &EachRenewed<'_>) {
         let deadline = Instant::now() + within;
         let owned: Arc<Vec<(Claim, Duration)>> =
@@ -71,7 +72,7 @@ impl RedlockBackend {
             let claimed = self.claims().get(&claim.value.token).cloned();
             // Its release has begun.
             let Some(claimed) = claimed else { return };
-            let within = (ttl / 10).clamp(VOTE.0, VOTE.1);
+            let within = vote_time(ttl);
             let asked = claimed.ask(index, Arc::clone(member), Arc::clone(&question), within);
             // The next renewal finds out what became of it.
             self.background.spawn(async move { drop(asked.await) });
