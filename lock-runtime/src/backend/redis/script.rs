@@ -46,7 +46,17 @@ impl LuaScript {
 
     /// Begins a call with so many keys; then the keys and the arguments are to follow.
     pub(super) fn keys(&'static self, count: usize) -> ScriptCall {
-        let mut by_hash = cmd("EVALSHA");
+        self.begun(count, cmd("EVALSHA"))
+    }
+
+    /// As [`keys`](Self::keys), with room for so many keys and arguments of so many bytes in all.
+    pub(super) fn keys_and_room(&'static self, count: usize, args: usize, bytes: usize) -> ScriptCall {
+        let mut by_hash = Cmd::with_capacity(3 + args, 64 + bytes);
+        by_hash.arg("EVALSHA");
+        self.begun(count, by_hash)
+    }
+
+    fn begun(&'static self, count: usize, mut by_hash: Cmd) -> ScriptCall {
         by_hash.arg(self.script.get_hash()).arg(count);
         ScriptCall { script: self, by_hash }
     }
@@ -55,6 +65,13 @@ impl LuaScript {
 impl ScriptCall {
     pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.by_hash.arg(arg);
+        self
+    }
+
+    pub(super) fn args(mut self, args: impl Iterator<Item: ToRedisArgs>) -> Self {
+        for arg in args {
+            self.by_hash.arg(arg);
+        }
         self
     }
 
