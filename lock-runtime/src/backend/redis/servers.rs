@@ -17,6 +17,7 @@ use super::node::{Confirmation, Node};
 use super::script::{RENEW, ScriptCall};
 use super::slot::{counter, slot};
 use super::{FENCE_COUNTER, answer, millis};
+use crate::backend;
 
 pub(super) enum Servers {
     One(Node),
@@ -76,19 +77,17 @@ impl Servers {
         let Self::Cluster(_) = self else {
             return self.renew_together(claims, deadline, each).await;
         };
-        let mut slots: BTreeMap<u16, (Vec<usize>, Vec<(&Claim, Duration)>)> = BTreeMap::new();
-        for (index, claim) in claims.iter().enumerate() {
-            let (indices, group) = slots.entry(slot(&claim.0.name)).or_default();
-            indices.push(index);
-            group.push(*claim);
+        let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (index, (claim, _)) in claims.iter().enumerate() {
+            slots.entry(slot(&claim.name)).or_default().push(index);
         }
         // Side by side: a node that hangs delays its own only.
-        join_all(slots.values().map(|(indices, group)| async move {
+        join_all(slots.values().map(|indices| async move {
+            let group: Vec<(&Claim, Duration)> = indices.iter().map(|&index| claims[index]).collect();
             let of_all: &EachRenewed<'_> = &|answers| {
-                let answers = answers.filter_map(|(index, answer)| Some((*indices.get(index)?, answer)));
-                each(&mut { answers });
+                each(&mut answers.filter_map(|(index, answer)| Some((*indices.get(index)?, answer))));
             };
-            self.renew_together(group, deadline, of_all).await;
+            self.renew_together(&group, deadline, of_all).await;
         }))
         .await;
     }
@@ -148,7 +147,7 @@ fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
 }
 
 /// A claim's value as an argument.
-struct Text<'a>(&'a super::super::Value);
+struct Text<'a>(&'a backend::Value);
 
 impl Text<'_> {
     fn len(&self) -> usize {
@@ -173,7 +172,7 @@ mod tests {
     use super::*;
 
     fn claim(name: &str, owner: Option<&str>) -> Claim {
-        let value = super::super::super::Value {
+        let value = backend::Value {
             token: uuid::Uuid::from_u128(7),
             owner: owner.map(Into::into),
         };
