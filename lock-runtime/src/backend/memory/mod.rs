@@ -74,12 +74,12 @@ impl Backend for MemoryBackend {
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
         let now = Clock::here().now();
-        // All of them before the first is told: the answer is there when it is.
-        let answers: Vec<_> = claims
-            .iter()
-            .map(|(claim, ttl)| self.store.renew(claim, *ttl, now))
-            .collect();
-        each(&mut answers.into_iter().map(Ok).enumerate());
+        each(
+            &mut claims
+                .iter()
+                .enumerate()
+                .map(|(index, (claim, ttl))| (index, Ok(self.store.renew(claim, *ttl, now)))),
+        );
         ready(())
     }
 
