@@ -95,7 +95,7 @@ pub(crate) enum Due {
 
 /// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
 /// off so much more rarely.
-pub(crate) const TOGETHER: Duration = Duration::from_millis(20);
+pub(crate) const TOGETHER: Duration = Duration::from_millis(40);
 
 impl Hold {
     /// A hold that was counted as [`Present`](crate::present::Present) already.
