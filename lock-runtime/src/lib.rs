@@ -76,6 +76,7 @@ mod acquire;
 mod attempts;
 mod backend;
 mod body;
+mod buckets;
 mod builder;
 mod call;
 mod clock;
@@ -102,6 +103,7 @@ mod network;
 mod outcome;
 mod ownership;
 mod pauses;
+mod prefetch;
 mod present;
 #[cfg(feature = "queue")]
 mod queue;

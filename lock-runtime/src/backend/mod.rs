@@ -57,14 +57,14 @@ pub(crate) struct Value {
 impl Value {
     /// The token, a space, the owner label.
     pub(crate) fn text(&self) -> String {
+        self.parts(|parts| parts.concat())
+    }
+
+    /// As [`text`](Self::text), in parts, for who puts them where they belong.
+    pub(crate) fn parts<T>(&self, take: impl FnOnce([&str; 3]) -> T) -> T {
         let mut token = Uuid::encode_buffer();
         let token: &str = self.token.hyphenated().encode_lower(&mut token);
-        let owner = self.owner.as_deref().unwrap_or_default();
-        let mut text = String::with_capacity(token.len() + 1 + owner.len());
-        text.push_str(token);
-        text.push(' ');
-        text.push_str(owner);
-        text
+        take([token, " ", self.owner.as_deref().unwrap_or_default()])
     }
 }
 
@@ -102,8 +102,11 @@ pub(crate) enum Renewed {
     Taken,
 }
 
-/// Who is told the answer to one of several renewals.
-pub(crate) type EachRenewed<'a> = dyn Fn(usize, Result<Renewed, Failure>) + Send + Sync + 'a;
+/// The answers to some of several renewals, by their places, which have come together.
+pub(crate) type Answers<'a> = &'a mut (dyn Iterator<Item = (usize, Result<Renewed, Failure>)> + 'a);
+
+/// Who is told them.
+pub(crate) type EachRenewed<'a> = dyn Fn(Answers<'_>) + Send + Sync + 'a;
 
 /// What a release leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

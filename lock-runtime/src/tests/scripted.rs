@@ -242,7 +242,7 @@ impl Backend for Scripted {
         let takes = *self.renewal.lock().unwrap();
         Box::pin(async move {
             sleep(takes).await;
-            (0..claims.len()).for_each(|index| each(index, Ok(Renewed::Extended)));
+            each(&mut (0..claims.len()).map(|index| (index, Ok(Renewed::Extended))));
         })
     }
 

@@ -46,9 +46,18 @@ impl LuaScript {
 
     /// Begins a call with so many keys; then the keys and the arguments are to follow.
     pub(super) fn keys(&'static self, count: usize) -> ScriptCall {
-        // Room for all that is to follow, for a name of usual length.
-        let mut by_hash = Cmd::with_capacity(12, 384);
+        // For names of a usual length.
+        self.keys_and_room(count, 9, 320)
+    }
+
+    /// As [`keys`](Self::keys), with room for so many keys and arguments of so many bytes in all.
+    pub(super) fn keys_and_room(&'static self, count: usize, args: usize, bytes: usize) -> ScriptCall {
+        let mut by_hash = Cmd::with_capacity(3 + args, 64 + bytes);
         by_hash.arg("EVALSHA");
+        self.begun(count, by_hash)
+    }
+
+    fn begun(&'static self, count: usize, mut by_hash: Cmd) -> ScriptCall {
         by_hash.arg(self.script.get_hash()).arg(count);
         ScriptCall { script: self, by_hash }
     }
@@ -57,6 +66,13 @@ impl LuaScript {
 impl ScriptCall {
     pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.by_hash.arg(arg);
+        self
+    }
+
+    pub(super) fn args(mut self, args: impl Iterator<Item: ToRedisArgs>) -> Self {
+        for arg in args {
+            self.by_hash.arg(arg);
+        }
         self
     }
 

@@ -1,5 +1,6 @@
 //! Renewal: a majority extends, and servers that lost the key are given it again.
 
+use std::iter::once;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,12 @@ impl Majority {
             tokio::spawn(async move {
                 let claims: Vec<_> = owned.iter().map(|(claim, ttl)| (claim, *ttl)).collect();
                 // Nobody may listen any more.
-                let tell = |claim, answer| drop(sender.send((server, claim, answer)));
-                member.renew(&claims, within, &tell).await;
+                let tell: &EachRenewed<'_> = &|answers| {
+                    for (claim, answer) in answers {
+                        drop(sender.send((server, claim, answer)));
+                    }
+                };
+                member.renew(&claims, within, tell).await;
             });
         }
         drop(sender);
@@ -50,14 +55,17 @@ impl Majority {
                     let (claim, ttl) = claims[index];
                     self.populate(claim, ttl, extension.lost_by());
                 }
-                each(index, Ok(verdict));
+                each(&mut once((index, Ok(verdict))));
             }
         }
-        for (index, extension) in undecided.into_iter().enumerate() {
-            if let Some(extension) = extension {
-                each(index, Err(no_majority(extension.into_failures(), "extended the lease")));
-            }
-        }
+        let undecided = undecided
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, extension)| Some((index, extension?)));
+        each(
+            &mut undecided
+                .map(|(index, extension)| (index, Err(no_majority(extension.into_failures(), "extended the lease")))),
+        );
     }
 
     /// Gives the key again to servers that lost it, while a majority still has it: otherwise the next loss could be one

@@ -67,7 +67,7 @@ pub static TWINS: [Twin; 8] = [
         ["line/lib", "turn"]
     ),
     twin!("vote", "9b35fe57684a568fe3f917e48bd530200bb2b778", locks::vote),
-    twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
+    twin!("renew", "a1a3f416d28f5cf93dda4b60a69e77acf21c46a6", locks::renew),
     twin!(
         "release",
         "90c46e8cf4b437a09dd00d8e676b2ee10ac03c69",
