@@ -50,7 +50,7 @@ impl LockGuard {
         let ending = self.ownership.end();
         let hold = self.ownership.hold();
         let lost = |reason| LockError::Lost {
-            key: hold.key.clone(),
+            key: hold.key().clone(),
             reason,
         };
         let Some(ending) = ending else {
@@ -59,7 +59,7 @@ impl LockGuard {
         match ending.wait().await {
             ReleaseEnd::Released => Ok(()),
             ReleaseEnd::Lost(reason) => Err(lost(reason)),
-            ReleaseEnd::Failed(failure) => Err(unavailable(&hold.key, failure)),
+            ReleaseEnd::Failed(failure) => Err(unavailable(hold.key(), failure)),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Lease {
     /// The lock's key, without the namespace.
     #[must_use]
     pub fn key(&self) -> &Key {
-        &self.0.key
+        self.0.key()
     }
 
     /// The fence of this hold: send it along with every write that the lock is meant to protect.
@@ -63,7 +63,7 @@ impl Lease {
             State::Ended => LostReason::Missing,
         };
         Err(LockError::Lost {
-            key: self.0.key.clone(),
+            key: self.0.key().clone(),
             reason,
         })
     }
@@ -90,7 +90,7 @@ impl Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("key", &self.0.key)
+            .field("key", self.0.key())
             .field("fence", &self.0.fence)
             .field("state", &self.0.state())
             .finish_non_exhaustive()

@@ -80,6 +80,7 @@ mod builder;
 mod call;
 mod clock;
 mod contender;
+mod ended;
 mod error;
 mod fence;
 pub mod gate;
@@ -98,6 +99,7 @@ mod manager;
     allow(unreachable_pub, reason = "public for simulations only")
 )]
 mod network;
+mod number;
 mod outcome;
 mod ownership;
 mod pauses;
@@ -154,7 +156,8 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Complete, Ended, call, call_or_skip};
+    pub use crate::call::{Call, Complete, call, call_or_skip};
+    pub use crate::ended::Ended;
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;

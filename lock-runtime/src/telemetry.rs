@@ -28,6 +28,13 @@ struct Listening {
 }
 
 impl Telemetry {
+    pub(crate) const NOBODY: Self = Self(None);
+
+    /// Whether there may be somebody who listens.
+    pub(crate) const fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Of the current thread, with the current span as the parent of what follows.
     pub(crate) fn here(redact: bool) -> Self {
         if LevelFilter::current() == LevelFilter::OFF {

@@ -53,6 +53,8 @@ pub struct Spec {
     pub(crate) max_hold: Option<Duration>,
     pub(crate) hold_at_least: Option<Duration>,
     pub(crate) reentrant: bool,
+    /// It says nothing of a lease: all leases of a manager that are asked for so are alike.
+    plain: bool,
 }
 
 /// Const builders, so that an attribute's options are a constant of the program.
@@ -72,6 +74,7 @@ impl Spec {
             max_hold: None,
             hold_at_least: None,
             reentrant: false,
+            plain: true,
         }
     }
 
@@ -93,6 +96,7 @@ impl Spec {
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self.plain = false;
         self
     }
 
@@ -105,30 +109,35 @@ impl Spec {
     #[must_use]
     pub const fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = (min, max);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn renew_every(mut self, period: Duration) -> Self {
         self.renew = Renew::Every(period);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn never_renew(mut self) -> Self {
         self.renew = Renew::Never;
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn max_hold(mut self, max_hold: Duration) -> Self {
         self.max_hold = Some(max_hold);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn hold_at_least(mut self, hold_at_least: Duration) -> Self {
         self.hold_at_least = Some(hold_at_least);
+        self.plain = false;
         self
     }
 
@@ -165,7 +174,34 @@ pub(crate) struct HoldTerms {
     pub(crate) hold_at_least: Option<Duration>,
 }
 
+impl Spec {
+    /// How long to wait for a holder; `None`: not at all.
+    fn wait_for(&self, default_wait: Duration) -> Option<Duration> {
+        match self.on_conflict {
+            OnConflict::Fail | OnConflict::Skip => None,
+            OnConflict::Retry => Some(self.wait.unwrap_or(default_wait)).filter(|wait| !wait.is_zero()),
+        }
+    }
+}
+
 impl Terms {
+    /// As [`new`](Self::new), of a manager whose plain terms are these, for most calls without looking at each of them.
+    pub(crate) fn like(
+        plain: Option<&Self>,
+        spec: &Spec,
+        default_ttl: Duration,
+        default_wait: Duration,
+        key: &Key,
+    ) -> Result<Self, LockError> {
+        match plain {
+            Some(plain) if spec.plain && spec.wait.is_none_or(|wait| wait <= MAX_DURATION) => Ok(Self {
+                wait: spec.wait_for(default_wait),
+                ..*plain
+            }),
+            Some(_) | None => Self::new(spec, default_ttl, default_wait, key),
+        }
+    }
+
     /// # Errors
     ///
     /// [`LockError::InvalidOption`], naming the option and what to write.
@@ -219,20 +255,15 @@ impl Terms {
                 format!("{min:?}..{max:?}: the lower bound must be above zero and at most the upper one"),
             );
         }
-        let wait = match spec.on_conflict {
-            OnConflict::Fail | OnConflict::Skip => None,
-            OnConflict::Retry => Some(spec.wait.unwrap_or(default_wait)).filter(|wait| !wait.is_zero()),
-        };
-        let too_long = |duration: Option<Duration>| duration.is_some_and(|duration| duration > MAX_DURATION);
-        for (option, is_too_long) in [
-            ("wait", too_long(wait)),
-            ("max_hold", too_long(spec.max_hold)),
-            ("hold_at_least", too_long(spec.hold_at_least)),
-            ("backoff", max > MAX_DURATION),
-        ] {
-            if is_too_long {
-                return invalid(option, "it is over 100 years".to_owned());
-            }
+        let wait = spec.wait_for(default_wait);
+        let longest = [
+            ("wait", wait),
+            ("max_hold", spec.max_hold),
+            ("hold_at_least", spec.hold_at_least),
+            ("backoff", Some(max)),
+        ];
+        if let Some((option, _)) = longest.iter().find(|(_, duration)| *duration > Some(MAX_DURATION)) {
+            return invalid(option, "it is over 100 years".to_owned());
         }
         Ok(Self {
             hold: HoldTerms {

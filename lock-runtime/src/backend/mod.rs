@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Fence, LockError};
+use crate::{Fence, Key, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -33,9 +33,16 @@ pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The full name: namespace and key.
-    pub(crate) name: String,
+    /// In its namespace.
+    pub(crate) key: Key,
     pub(crate) value: Value,
+}
+
+impl Claim {
+    /// The full name: namespace and key.
+    pub(crate) fn name(&self) -> &str {
+        self.key.name()
+    }
 }
 
 /// What the backend stores for a hold. As a text only where it is sent: a hold keeps it for as long as it lives.
@@ -317,7 +324,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// Where `claim` is told that it may be, or is, its turn. `runtime` is where a task may be started for it.
     fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
-        self.wakeup(&claim.name, runtime)
+        self.wakeup(claim.name(), runtime)
     }
 
     /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started

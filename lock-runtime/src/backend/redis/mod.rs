@@ -221,7 +221,7 @@ impl Backend for RedisBackend {
         // And its place in the line, so that giving up a turn is the same.
         Box::pin(async move {
             let value = claim.value.text();
-            self.end_in_turn(&claim.name, value.as_bytes(), leave, within).await
+            self.end_in_turn(claim.name(), value.as_bytes(), leave, within).await
         })
     }
 
@@ -292,7 +292,7 @@ impl Backend for RedisBackend {
         if self.has_line() {
             Wakeups::stand(&self.wakeups, &self.granted, &claim.value.text(), runtime)
         } else {
-            self.wakeup(&claim.name, runtime)
+            self.wakeup(claim.name(), runtime)
         }
     }
 

@@ -77,7 +77,7 @@ impl Servers {
         };
         let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, (claim, _)) in claims.iter().enumerate() {
-            slots.entry(slot(&claim.name)).or_default().push(index);
+            slots.entry(slot(claim.name())).or_default().push(index);
         }
         // Side by side: a node that hangs delays its own only.
         join_all(
@@ -98,14 +98,14 @@ impl Servers {
         let group: Vec<(&Claim, Duration)> = indices.iter().map(|&index| claims[index]).collect();
         let Some((first, _)) = group.first() else { return };
         let left = || deadline.saturating_duration_since(Instant::now());
-        let answers = match self.run_whole(&first.name, &renewal(&group), None, left()).await {
+        let answers = match self.run_whole(first.name(), &renewal(&group), None, left()).await {
             Ok(Some(reply)) => answer::renewed(Ok(reply), group.len()),
             Err(failure) => answer::renewed(Err(failure), group.len()),
             // Some keys of the slot have moved already: one by one, each is found.
             Ok(None) => {
                 let one_by_one = group.iter().map(|claim| async move {
                     let call = renewal(std::slice::from_ref(claim));
-                    answer::renewed(self.run(&claim.0.name, &call, None, left()).await, 1)
+                    answer::renewed(self.run(claim.0.name(), &call, None, left()).await, 1)
                 });
                 join_all(one_by_one).await.into_iter().flatten().collect()
             }
@@ -135,7 +135,7 @@ impl Servers {
 fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
     let mut call = RENEW.keys(claims.len());
     for (claim, _) in claims {
-        call = call.arg(&claim.name);
+        call = call.arg(claim.name());
     }
     for (claim, _) in claims {
         call = call.arg(claim.value.text());

@@ -29,7 +29,7 @@ impl RedisBackend {
         let started = Instant::now();
         if self.has_line() {
             let call = self
-                .with_line(TURN.keys(4), &claim.name)
+                .with_line(TURN.keys(4), claim.name())
                 .arg(claim.value.text())
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
@@ -37,7 +37,7 @@ impl RedisBackend {
                 .arg(millis(turn.stay))
                 .arg(&self.granted)
                 .arg(turn.question);
-            match self.servers.run_whole(&claim.name, &call, None, within).await {
+            match self.servers.run_whole(claim.name(), &call, None, within).await {
                 Ok(Some(reply)) => return answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply)),
                 Ok(None) => {}
                 Err(failure) if is_forbidden(&failure) => {}

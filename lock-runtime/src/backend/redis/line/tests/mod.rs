@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::super::super::{Acquired, Backend, Claim, Leave, Released, Turn, Value, Wakeup, Woken};
 use super::super::server::Server;
 use super::super::{RedisBackend, Settings};
-use crate::Fence;
+use crate::{Fence, Key};
 
 const WITHIN: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(3_600);
@@ -49,7 +49,7 @@ impl Process {
 
     async fn with(backend: Arc<RedisBackend>) -> Self {
         let claim = Claim {
-            name: NAME.to_owned(),
+            key: Key::from(NAME),
             value: value(),
         };
         let mut place = backend.place(&claim, &Handle::current());

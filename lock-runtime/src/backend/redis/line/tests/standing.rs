@@ -193,7 +193,7 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
         server.ask::<()>(&words);
         let (one, two) = (backend(&server), backend(&server));
         let claims = ["one", "two"].map(|_| Claim {
-            name: NAME.to_owned(),
+            key: Key::from(NAME),
             value: value(),
         });
         let ask = async |backend: &RedisBackend, claim| backend.acquire_in_turn(claim, TURN, WITHIN).await.unwrap();
@@ -238,7 +238,7 @@ async fn a_manager_hears_all_its_claims_on_one_channel_and_keeps_it_for_a_while(
     drop((first, second));
     // The next one need not wait until it is heard.
     let claim = Claim {
-        name: "lock:other".to_owned(),
+        key: Key::from("lock:other"),
         value: value(),
     };
     let mut place = backend.place(&claim, &Handle::current());
