@@ -1,6 +1,9 @@
 //! Getting a hold: at once, or in line until the lock is free or the wait is over.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -16,10 +19,10 @@ use crate::ownership::Ownership;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::telemetry::Telemetry;
-use crate::terms::Terms;
+use crate::terms::{Spec, Terms};
 use crate::timeline::Timeline;
 use crate::waiter::Waiter;
-use crate::{Key, LockError, LostReason};
+use crate::{Key, LockError, LockManager, LostReason};
 
 /// How long a call that does not wait for holders may wait for the backend; the contract allows 5 s.
 const BACKEND: Duration = Duration::from_secs(4);
@@ -40,6 +43,44 @@ impl Begun {
     }
 }
 
+/// A request from its begin to its end. Not an `async fn`, which would keep what it is given twice.
+///
+/// Cancel safe, as [`Acquiring`].
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct Acquire<'a> {
+    wanted: Option<(LockManager, Key)>,
+    spec: &'a Spec,
+    later: Option<Acquiring>,
+}
+
+impl<'a> Acquire<'a> {
+    pub(crate) fn new(manager: LockManager, key: Key, spec: &'a Spec) -> Self {
+        Self {
+            wanted: Some((manager, key)),
+            spec,
+            later: None,
+        }
+    }
+}
+
+impl Future for Acquire<'_> {
+    type Output = Result<Ownership, LockError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some((manager, key)) = self.wanted.take() {
+            match manager.begin(key, self.spec, context.waker()) {
+                Begun::Over(outcome) => return Poll::Ready(outcome.map_err(|error| *error)),
+                Begun::Later(acquiring) => self.later = Some(acquiring),
+            }
+        }
+        match &mut self.later {
+            Some(acquiring) => acquiring.as_mut().poll(context),
+            // Polled after it was ready, which `.await` never does.
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
 pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
@@ -55,7 +96,7 @@ pub(crate) async fn acquire(shared: &Arc<Shared>, claim: Claim, terms: Terms) ->
     // Who may have to wait has a place from the start: the next ones come behind it, also while it tries.
     let place = terms.wait.map(|_| {
         let waiter = Waiter::new(claim.key.clone(), terms, Telemetry::here(shared.redact_keys), started);
-        Place::join(shared, &timeline, claim.name().to_owned(), waiter)
+        Place::join(shared, &timeline, waiter)
     });
     let place = match place {
         Some(place) if !place.tries() => return place.wait().await,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ownership::Ownership;
+use crate::ownership::{Ending, Ownership};
 use crate::release::{ReleaseEnd, unavailable};
 use crate::{Fence, Lease, LockError};
 
@@ -56,7 +56,11 @@ impl LockGuard {
         let Some(ending) = ending else {
             return hold.lost_reason().map_or(Ok(()), |reason| Err(lost(reason)));
         };
-        match ending.wait().await {
+        let end = match ending {
+            Ending::Over(end) => end,
+            ending => ending.wait().await,
+        };
+        match end {
             ReleaseEnd::Released => Ok(()),
             ReleaseEnd::Lost(reason) => Err(lost(reason)),
             ReleaseEnd::Failed(failure) => Err(unavailable(hold.key(), failure)),

@@ -193,10 +193,7 @@ struct Encoder<'a>(&'a mut String);
 impl Write for Encoder<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         // Numbers and words are most of all values.
-        if part
-            .bytes()
-            .all(|byte| byte.is_ascii() && !must_be_encoded(char::from(byte)))
-        {
+        if part.bytes().all(|byte| PLAIN[usize::from(byte)]) {
             self.0.push_str(part);
             return Ok(());
         }
@@ -216,9 +213,20 @@ impl Write for Encoder<'_> {
 
 /// The separators that a template may put between two values, what would be mistaken for an encoded byte, the
 /// braces of a Redis Cluster hash tag, and what cannot be read in a log.
-fn must_be_encoded(character: char) -> bool {
-    character.is_control() || matches!(character, ' ' | '%' | ':' | '/' | '|' | '#' | '{' | '}')
+const fn must_be_encoded(character: char) -> bool {
+    matches!(character, '\0'..=' ' | '%' | ':' | '/' | '|' | '#' | '{' | '}' | '\u{7f}'..='\u{9f}')
 }
+
+/// Which bytes are characters that stay as they are.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte as usize] = !must_be_encoded(byte as char);
+        byte += 1_u8;
+    }
+    plain
+};
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +236,16 @@ mod tests {
     fn separators_in_values_are_encoded() {
         let key = Key::from_segments(["a b", "%:/|#{}", "\n\u{85}"]);
         assert_eq!(key.as_str(), "a%20b:%25%3A%2F%7C%23%7B%7D:%0A%C2%85");
+    }
+
+    #[test]
+    fn exactly_what_is_structure_or_cannot_be_read_is_encoded() {
+        for character in '\0'..='\u{3000}' {
+            let encoded = character.is_control() || " %:/|#{}".contains(character);
+            assert_eq!(must_be_encoded(character), encoded, "{character:?}");
+            let text = character.to_string();
+            assert_eq!(Key::from_segments([&text]).as_str() != text, encoded, "{character:?}");
+        }
     }
 
     #[test]

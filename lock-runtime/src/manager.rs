@@ -2,22 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::acquire::{self, Begun};
+use crate::acquire::{self, Acquire, Begun};
 use crate::attempts;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::{Backend, Failure, Stored};
 use crate::clock::Clock;
 use crate::local;
-use crate::ownership::Ownership;
 use crate::present::Present;
 use crate::release::unavailable;
 use crate::scope;
@@ -223,17 +222,8 @@ impl LockManager {
     }
 
     /// As [`begin`](Self::begin), to its end.
-    pub(crate) async fn acquire(self, key: Key, spec: &Spec) -> Result<Ownership, LockError> {
-        let mut wanted = Some((self, key));
-        let begun = poll_fn(|context| match wanted.take() {
-            Some((manager, key)) => Poll::Ready(manager.begin(key, spec, context.waker())),
-            // Polled after it was ready, which `.await` never does.
-            None => Poll::Pending,
-        });
-        match begun.await {
-            Begun::Over(outcome) => outcome.map_err(|error| *error),
-            Begun::Later(acquiring) => acquiring.await,
-        }
+    pub(crate) fn acquire(self, key: Key, spec: &Spec) -> Acquire<'_> {
+        Acquire::new(self, key, spec)
     }
 
     async fn ask<T, F>(

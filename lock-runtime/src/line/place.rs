@@ -22,7 +22,6 @@ const FRESH: Duration = Duration::from_millis(100);
 pub(crate) struct Place<'a> {
     shared: &'a Arc<Shared>,
     timeline: &'a Arc<Timeline>,
-    name: String,
     waiter: Arc<Waiter>,
     /// It came first, and tries itself; nobody asks for the others meanwhile.
     tries: bool,
@@ -30,11 +29,10 @@ pub(crate) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Behind those who are there.
-    pub(crate) fn join(shared: &'a Arc<Shared>, timeline: &'a Arc<Timeline>, name: String, waiter: Waiter) -> Self {
+    pub(crate) fn join(shared: &'a Arc<Shared>, timeline: &'a Arc<Timeline>, waiter: Waiter) -> Self {
         let mut place = Self {
             shared,
             timeline,
-            name,
             waiter: Arc::new(waiter),
             tries: false,
         };
@@ -44,11 +42,11 @@ impl<'a> Place<'a> {
             place.waiter.tell(Err(place.waiter.shut_down()));
             return place;
         }
-        let Some(line) = lines.get_mut(&place.name) else {
+        let Some(line) = lines.get_mut(place.name()) else {
             let mut line = Line::new();
             line.trying = true;
             line.waiters.push_back(Arc::clone(&place.waiter));
-            lines.insert(place.name.clone(), line);
+            lines.insert(place.name().to_owned(), line);
             place.tries = true;
             return place;
         };
@@ -58,11 +56,15 @@ impl<'a> Place<'a> {
         let is_news = starts.is_none() && line.waiters.len() == line.promised + 1;
         let contends = line.contender.clone().filter(|_| is_news);
         drop(lines);
-        start(starts, &place.name, shared, timeline);
+        start(starts, place.name(), shared, timeline);
         if let Some(contender) = contends {
             contender.notify_one();
         }
         place
+    }
+
+    fn name(&self) -> &str {
+        self.waiter.key.name()
     }
 
     /// Whether it is to try by itself, because nobody else was there.
@@ -101,7 +103,7 @@ impl<'a> Place<'a> {
     fn asks_once_more(&self) -> bool {
         let now = self.timeline.clock.now();
         let is_asked_for = self.is_asked_for();
-        let heard = self.timeline.lines.lines().get(&self.name).map(|line| line.busy);
+        let heard = self.timeline.lines.lines().get(self.name()).map(|line| line.busy);
         if heard.is_some_and(|busy| now.since(busy) < FRESH) {
             return false;
         }
@@ -111,7 +113,7 @@ impl<'a> Place<'a> {
                 .timeline
                 .lines
                 .lines()
-                .get(&self.name)
+                .get(self.name())
                 .and_then(|line| line.contender.clone())
             {
                 contender.notify_one();
@@ -123,7 +125,7 @@ impl<'a> Place<'a> {
     /// Whether an answer of the backend is owed to us: we stand in line, and nothing is promised to us.
     fn is_asked_for(&self) -> bool {
         let lines = self.timeline.lines.lines();
-        let Some(line) = lines.get(&self.name) else {
+        let Some(line) = lines.get(self.name()) else {
             return false;
         };
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
@@ -133,13 +135,13 @@ impl<'a> Place<'a> {
     /// Its own try is over: from here on a contender asks for those who are left.
     fn has_tried(&self) {
         let mut lines = self.timeline.lines.lines();
-        let Some(line) = lines.get_mut(&self.name) else {
+        let Some(line) = lines.get_mut(self.name()) else {
             return;
         };
         line.trying = false;
         let starts = line.contended();
         drop(lines);
-        start(starts, &self.name, self.shared, self.timeline);
+        start(starts, self.name(), self.shared, self.timeline);
     }
 }
 
@@ -149,7 +151,7 @@ impl Drop for Place<'_> {
             return;
         }
         let mut lines = self.timeline.lines.lines();
-        let Some(line) = lines.get_mut(&self.name) else {
+        let Some(line) = lines.get_mut(self.name()) else {
             return;
         };
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
@@ -166,7 +168,7 @@ impl Drop for Place<'_> {
             // There is nobody left to ask for.
             contender.notify_one();
         }
-        forget_empty(&mut lines, &self.name);
+        forget_empty(&mut lines, self.name());
         drop(lines);
         if self.tries {
             self.has_tried();
