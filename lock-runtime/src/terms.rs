@@ -194,10 +194,11 @@ impl Terms {
         key: &Key,
     ) -> Result<Self, LockError> {
         match plain {
-            Some(plain) if spec.plain && spec.wait.is_none_or(|wait| wait <= MAX_DURATION) => Ok(Self {
-                wait: spec.wait_for(default_wait),
-                ..*plain
-            }),
+            Some(plain) if spec.plain && spec.wait.is_none_or(|wait| wait <= MAX_DURATION) => {
+                let mut terms = *plain;
+                terms.wait = spec.wait_for(default_wait);
+                Ok(terms)
+            }
             Some(_) | None => Self::new(spec, default_ttl, default_wait, key),
         }
     }

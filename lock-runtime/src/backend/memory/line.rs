@@ -108,6 +108,8 @@ impl Store {
             }
         };
         if lock.holder.is_none() && lock.line.is_empty() {
+            // It may have stood in line, and what it was given was taken from it.
+            applicant.number = None;
             let fence = tables.fences.next(now);
             lock.hold(applicant.token, owner, fence, applicant.ttl, now);
             return Turn::Granted(fence);

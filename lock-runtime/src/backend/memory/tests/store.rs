@@ -292,3 +292,16 @@ fn who_waits_behind_a_clock_that_is_behind_is_told_of_it() {
     assert!(holds(&first.looks(&store, at(1_000))));
     assert_eq!(second.woken(), 1);
 }
+
+#[test]
+fn who_takes_a_lock_that_was_taken_from_it_has_no_place_in_the_line_any_more() {
+    let store = Store::default();
+    assert!(granted(&store, 1, at(0)));
+    let mut first = Waiter::new(2, TTL, at(5_000));
+    first.looks(&store, at(0));
+    release(&store, 1, at(1));
+    assert!(store.force_release("k", CLOCK, at(2)));
+    assert!(holds(&first.looks(&store, at(3))));
+    store.leave("k", &mut first.applicant, at(4));
+    assert_eq!(release(&store, 2, at(5)), Released::Done);
+}
