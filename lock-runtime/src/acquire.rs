@@ -1,12 +1,15 @@
 //! Getting a hold: at once, or in line until the lock is free or the wait is over.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::attempts::{ANSWER, Attempts, Denied, Got};
-use crate::backend::{Applied, Claim, FailureKind};
+use crate::backend::{Applied, BoxFuture, Claim, FailureKind};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hold::{Hold, HoldId};
@@ -16,40 +19,90 @@ use crate::ownership::Ownership;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::telemetry::Telemetry;
-use crate::terms::Terms;
+use crate::terms::{Spec, Terms};
 use crate::timeline::Timeline;
 use crate::waiter::Waiter;
-use crate::{Key, LockError, LostReason};
+use crate::{Key, LockError, LockManager, LostReason};
 
 /// How long a call that does not wait for holders may wait for the backend; the contract allows 5 s.
 const BACKEND: Duration = Duration::from_secs(4);
 /// The bounds of the pause after a failure.
 pub(crate) const FAILURE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// Acquires the lock `key` for a hold of its own.
+/// What becomes of a wish for a lock.
+pub(crate) enum Begun {
+    /// At once. The error is boxed, because it is so large that mostly moving nothing would cost as much as the lock.
+    Over(Result<Ownership, Box<LockError>>),
+    /// In a while: somebody else has it, or a server is asked.
+    Later(Acquiring),
+}
+
+impl Begun {
+    pub(crate) fn refused(error: LockError) -> Self {
+        Self::Over(Err(Box::new(error)))
+    }
+}
+
+/// A request from its begin to its end. Not an `async fn`, which would keep what it is given twice.
+///
+/// Cancel safe, as [`Acquiring`].
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct Acquire<'a> {
+    wanted: Option<(LockManager, Key)>,
+    spec: &'a Spec,
+    later: Option<Acquiring>,
+}
+
+impl<'a> Acquire<'a> {
+    pub(crate) fn new(manager: LockManager, key: Key, spec: &'a Spec) -> Self {
+        Self {
+            wanted: Some((manager, key)),
+            spec,
+            later: None,
+        }
+    }
+}
+
+impl Future for Acquire<'_> {
+    type Output = Result<Ownership, LockError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some((manager, key)) = self.wanted.take() {
+            match manager.begin(key, self.spec, context.waker()) {
+                Begun::Over(outcome) => return Poll::Ready(outcome.map_err(|error| *error)),
+                Begun::Later(acquiring) => self.later = Some(acquiring),
+            }
+        }
+        match &mut self.later {
+            Some(acquiring) => acquiring.as_mut().poll(context),
+            // Polled after it was ready, which `.await` never does.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
+pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
+
+/// Acquires the lock of `claim` for a hold of its own.
 ///
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
-pub(crate) async fn acquire(
-    shared: &Arc<Shared>,
-    key: Key,
-    claim: Claim,
-    terms: Terms,
-) -> Result<Ownership, LockError> {
+pub(crate) async fn acquire(shared: &Arc<Shared>, claim: Claim, terms: Terms) -> Result<Ownership, LockError> {
     if shared.is_closing() {
-        return Err(LockError::ShutDown { key: Some(key) });
+        return Err(LockError::ShutDown { key: Some(claim.key) });
     }
-    let timeline = shared.timeline(&key)?;
+    let timeline = shared.timeline(&claim.key)?;
     let started = timeline.clock.now();
     // Who may have to wait has a place from the start: the next ones come behind it, also while it tries.
     let place = terms.wait.map(|_| {
-        let waiter = Waiter::new(key.clone(), terms, Telemetry::here(shared.redact_keys), started);
-        Place::join(shared, &timeline, claim.name.clone(), waiter)
+        let waiter = Waiter::new(claim.key.clone(), terms, Telemetry::here(shared.redact_keys), started);
+        Place::join(shared, &timeline, waiter)
     });
     let place = match place {
         Some(place) if !place.tries() => return place.wait().await,
         place => place,
     };
-    let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), key, claim, terms, started);
+    let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), claim, terms, started);
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
     let denied = match call.attempts.request_here(call.patience_here()).await {
         Some(Ok(got)) => return call.hold(got),
@@ -80,7 +133,7 @@ type Decided = (Call, Result<Ownership, Denied>);
 /// Attempts run where renewals run: an application that blocks its executor delays neither the deadline of an
 /// attempt nor the clearing up.
 async fn on_lock_thread(call: Call, failed: Option<Denied>) -> Result<Decided, LockError> {
-    let key = call.key.clone();
+    let key = call.key().clone();
     let shared = Arc::clone(&call.attempts.shared);
     let timeline = Arc::clone(&call.attempts.timeline);
     // What it got or may have got when its caller gives up is released by its own drop.
@@ -99,29 +152,24 @@ async fn on_lock_thread(call: Call, failed: Option<Denied>) -> Result<Decided, L
 /// One caller's way to a hold.
 struct Call {
     attempts: Attempts,
-    key: Key,
     terms: Terms,
     telemetry: Telemetry,
     started: Moment,
 }
 
 impl Call {
-    fn new(
-        shared: Arc<Shared>,
-        timeline: Arc<Timeline>,
-        key: Key,
-        claim: Claim,
-        terms: Terms,
-        started: Moment,
-    ) -> Self {
+    fn new(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, terms: Terms, started: Moment) -> Self {
         let telemetry = Telemetry::here(shared.redact_keys);
         Self {
             attempts: Attempts::new(shared, timeline, claim, terms.ttl),
-            key,
             terms,
             telemetry,
             started,
         }
+    }
+
+    fn key(&self) -> &Key {
+        &self.attempts.claim().key
     }
 
     /// How long the first try may take. There must be time for another one.
@@ -200,10 +248,9 @@ impl Call {
     fn take(&mut self, got: Got) -> Result<Ownership, Denied> {
         let (shared, timeline) = (Arc::clone(&self.attempts.shared), Arc::clone(&self.attempts.timeline));
         let waited = || got.granted.since(self.started);
-        let telemetry = self.telemetry.granted(&self.key, &shared.owner, got.fence, waited);
+        let telemetry = self.telemetry.granted(self.key(), &shared.owner, got.fence, waited);
         let grant = Grant {
             id: HoldId::next(),
-            key: self.key.clone(),
             claim: self.attempts.claim().clone(),
             fence: got.fence,
             deadline: deadline(got.sent, got.lease),
@@ -239,7 +286,7 @@ impl Call {
     }
 
     fn error(&self, denied: Denied) -> LockError {
-        let key = self.key.clone();
+        let key = self.key().clone();
         match denied {
             Denied::Busy(_) => LockError::Conflict {
                 key,

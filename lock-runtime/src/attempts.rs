@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use crate::Fence;
 use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Turn, Value};
 use crate::clock::Moment;
 use crate::grant::deadline;
 use crate::manager::Shared;
 use crate::release::{Behind, clear_up};
 use crate::timeline::{Elapsed, Timeline};
+use crate::{Fence, Key};
 
 /// The longest wait for one answer.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 
 /// What to store for a new hold. The token is random, from the operating system: a copy of this process, or of its
 /// virtual machine, must not draw the same one.
-pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
+pub(crate) fn claim(shared: &Shared, key: Key) -> Claim {
     let value = Value {
         token: Uuid::new_v4(),
         owner: Some(Arc::clone(&shared.owner)),
     };
-    Claim { name, value }
+    Claim { key, value }
 }
 
 /// Why there is no hold yet.
@@ -238,7 +238,7 @@ impl Attempts {
     /// Takes back what the claim got, may have got, or may still get, and goes on with another one.
     pub(crate) fn renew_claim(&mut self) {
         self.take_back();
-        self.claim = claim(&self.shared, self.claim.name.clone());
+        self.claim = claim(&self.shared, self.claim.key.clone());
     }
 
     fn take_back(&mut self) {

@@ -14,9 +14,10 @@ use crate::backend::{Failure, FailureKind, Grantee, Turn, Wakeup};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over::{LONGEST, MOST};
-use crate::hold::{HoldId, unique};
+use crate::hold::HoldId;
 use crate::line::Wanted;
 use crate::manager::Shared;
+use crate::number::unique;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::timeline::Timeline;
@@ -110,7 +111,7 @@ impl Contending {
         let mut attempts = Attempts::new(
             Arc::clone(&self.shared),
             Arc::clone(&self.timeline),
-            claim(&self.shared, self.name.clone()),
+            claim(&self.shared, waiter.key.clone()),
             waiter.terms.ttl,
         );
         let turning = Arc::new(Turning::new(Arc::clone(self)));
@@ -255,7 +256,6 @@ impl Contending {
         let soon = got.granted.plus((deadline.since(got.granted) / 4).min(SOON));
         Grant {
             id: HoldId::next(),
-            key: waiter.key.clone(),
             claim: attempts.claim().clone(),
             fence: got.fence,
             deadline,

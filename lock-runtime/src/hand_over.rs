@@ -34,13 +34,13 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
         && hold.terms.hold_at_least.is_none()
         && !hold.shared.is_closing();
     let next = if goes_on {
-        lines.next_of(&hold.claim.name, chain, |waiter| suits(hold, waiter, now))
+        lines.next_of(hold.claim.name(), chain, |waiter| suits(hold, waiter, now))
     } else {
         None
     };
     let Some(waiter) = next else {
         // Those who were to get it wait for the backend again.
-        lines.end_of(&hold.claim.name, chain, &hold.shared, &hold.timeline);
+        lines.end_of(hold.claim.name(), chain, &hold.shared, &hold.timeline);
         return false;
     };
     let remaining = hold.deadline().since(now);
@@ -49,7 +49,6 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
         .min(now.plus(remaining / 4));
     let grant = Grant {
         id: HoldId::next(),
-        key: waiter.key.clone(),
         claim: hold.claim.clone(),
         fence: Fence::from(hold.fence.get() + 1),
         deadline: hold.deadline(),
@@ -69,7 +68,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
 /// The lease is lost: those who were promised it wait for the backend again.
 pub(crate) fn break_off(hold: &Hold) {
     if hold.hand_over.left > 0 {
-        let (name, chain) = (&hold.claim.name, hold.hand_over.chain);
+        let (name, chain) = (hold.claim.name(), hold.hand_over.chain);
         hold.timeline.lines.end_of(name, chain, &hold.shared, &hold.timeline);
     }
 }

@@ -12,33 +12,15 @@ use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
+pub(crate) use crate::number::HoldId;
 use crate::present::Counted;
 use crate::schedule::Place;
+use crate::state::Condition;
 pub(crate) use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
 use crate::{Fence, Key, LostReason};
-
-/// Unique in the process: never reused, so that what is late cannot hit the next hold of the same key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HoldId(u64);
-
-/// A number that nothing else in this process has.
-pub(crate) fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-impl HoldId {
-    pub(crate) fn next() -> Self {
-        Self(unique())
-    }
-
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-}
 
 /// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
 ///
@@ -52,14 +34,10 @@ pub(crate) struct Hold {
     next_renewal: AtomicU64,
     /// When `max_hold` is over; `NEVER`: there is none.
     max_end: Moment,
-    /// A [`State`].
-    state: AtomicU8,
-    /// The release has begun. Apart from `state`, because a lost hold ends too.
-    ended: AtomicBool,
+    /// A [`Condition`].
+    condition: AtomicU8,
     /// A renewal was sent and its answer is not there yet.
     renewing: AtomicBool,
-    /// As what a shutdown still waits for it: a [`Counted`].
-    counted: AtomicU8,
     /// How many parts in it there are.
     pub(crate) owners: AtomicU32,
     /// Where the schedule has it.
@@ -69,14 +47,13 @@ pub(crate) struct Hold {
     pub(crate) terms: HoldTerms,
     pub(crate) telemetry: Telemetry,
     pub(crate) fence: Fence,
-    pub(crate) key: Key,
     pub(crate) shared: Arc<Shared>,
     pub(crate) timeline: Arc<Timeline>,
     /// When the grant was known: `hold_at_least` and `max_hold` count from here.
     pub(crate) granted: Moment,
     /// To whom it may be handed over at its end.
     pub(crate) hand_over: HandOver,
-    /// When its body has finished, in nanoseconds; 0: it has not.
+    /// When its body has finished, or it has ended, in nanoseconds; 0: neither.
     finished: AtomicU64,
     /// Told when the lease is lost: everybody who waits for that, but for the next.
     lost: Notify,
@@ -99,6 +76,7 @@ pub(crate) const TOGETHER: Duration = Duration::from_millis(40);
 
 impl Hold {
     /// A hold that was counted as [`Present`](crate::present::Present) already.
+    #[inline(always)]
     pub(crate) fn new(
         grant: Grant,
         terms: HoldTerms,
@@ -109,7 +87,6 @@ impl Hold {
         Self {
             max_end: terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max)),
             id: grant.id,
-            key: grant.key,
             claim: grant.claim,
             fence: grant.fence,
             deadline: AtomicU64::new(grant.deadline.as_nanos()),
@@ -124,18 +101,31 @@ impl Hold {
             owners: AtomicU32::new(1),
             renewing: AtomicBool::new(false),
             finished: AtomicU64::new(0),
-            state: AtomicU8::new(State::Held.encode()),
+            condition: AtomicU8::new(Condition::NEW.bits()),
             lost: Notify::new(),
             body: AtomicWaker::new(),
-            ended: AtomicBool::new(false),
-            counted: AtomicU8::new(Counted::BOTH.bits()),
             place: Place::default(),
         }
     }
 
+    pub(crate) fn key(&self) -> &Key {
+        &self.claim.key
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::from_bits(self.condition.load(Ordering::Acquire))
+    }
+
+    /// Changes the condition as `change` says. What it was before; `None`: it is not to be changed.
+    fn change(&self, change: impl Fn(Condition) -> Option<Condition>) -> Option<Condition> {
+        let change = |bits| change(Condition::from_bits(bits)).map(Condition::bits);
+        let before = self.condition.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        before.ok().map(Condition::from_bits)
+    }
+
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
-        match State::decode(self.state.load(Ordering::Acquire)) {
+        match self.condition().state() {
             State::Held => self.state_at(self.timeline.clock.now()),
             state => state,
         }
@@ -143,7 +133,7 @@ impl Hold {
 
     /// What [`state`](Self::state) is if it is `now`.
     fn state_at(&self, now: Moment) -> State {
-        let state = State::decode(self.state.load(Ordering::Acquire));
+        let state = self.condition().state();
         if state != State::Held {
             state
         } else if now >= self.max_end && self.max_end <= self.deadline() {
@@ -178,7 +168,7 @@ impl Hold {
 
     /// As [`lost_reason`](Self::lost_reason), as far as it was noticed: who is woken by a loss needs no look at the clock.
     pub(crate) fn loss_noticed(&self) -> Option<LostReason> {
-        match State::decode(self.state.load(Ordering::Acquire)) {
+        match self.condition().state() {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         }
@@ -205,61 +195,56 @@ impl Hold {
 
     /// Declares the lease lost, once: the first reason stays. Gives the state after it.
     pub(crate) fn lose(&self, reason: LostReason) -> State {
-        let lost = State::Lost(reason);
-        match self
-            .state
-            .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) => {
-                self.count_as(Counted::RUNNING);
-                self.lost.notify_waiters();
-                // Whatever its body does now: nobody waits for this lease any more.
-                hand_over::break_off(self);
-                self.body.wake();
-                // Last: it runs a subscriber's code, which may take its time.
-                self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
-                lost
-            }
-            Err(state) => State::decode(state),
-        }
+        let Some(before) = self.change(|condition| condition.lost(reason)) else {
+            return self.condition().state();
+        };
+        self.shared.present.leave(before.counted().without(Counted::RUNNING));
+        self.lost.notify_waiters();
+        // Whatever its body does now: nobody waits for this lease any more.
+        hand_over::break_off(self);
+        self.body.wake();
+        // Last: it runs a subscriber's code, which may take its time.
+        self.telemetry.lost(self.key(), self.fence, reason, self.held_for());
+        State::Lost(reason)
     }
 
     /// Begins the end of the hold; true for the first caller only, who must release. Renewal stops here.
     pub(crate) fn begin_end(&self) -> bool {
-        if self.ended.swap(true, Ordering::AcqRel) {
+        if self.has_ended() {
             return false;
         }
-        let now = match self.finished.load(Ordering::Relaxed) {
-            0 => self.timeline.clock.now(),
-            finished => Moment::from_nanos(finished),
-        };
-        let (held, ended) = (State::Held.encode(), State::Ended.encode());
+        let now = self.finished();
         // A lease whose time is over is lost, also if this is the first to notice.
-        if self.state_at(now) == State::Held {
-            // It fails if the lease was lost in this moment; then that stays.
-            let _ = self
-                .state
-                .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
+        self.state_at(now);
+        // If the lease was lost in this moment, that stays.
+        if self.change(Condition::released).is_none() {
+            return false;
         }
+        self.finished.store(now.as_nanos(), Ordering::Relaxed);
         self.timeline.forget(self);
         true
+    }
+
+    /// When its body has finished, or it has ended: now, where neither is so.
+    pub(crate) fn finished(&self) -> Moment {
+        match self.finished.load(Ordering::Relaxed) {
+            0 => self.timeline.clock.now(),
+            finished => Moment::from_nanos(finished),
+        }
     }
 
     /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
     /// between the two would end the lock thread under it.
     pub(crate) fn release_begun(&self) {
-        self.count_as(Counted::NOWHERE);
-    }
-
-    /// Leaves the numbers of holds in which it is not counted any more.
-    fn count_as(&self, counted: Counted) {
-        let before = self.counted.fetch_and(counted.bits(), Ordering::AcqRel);
-        self.shared.present.leave(Counted::from_bits(before & !counted.bits()));
+        let condition = self.condition();
+        // Nobody else changes the condition of a hold that has ended.
+        self.condition.store(condition.uncounted().bits(), Ordering::Release);
+        self.shared.present.leave(condition.counted());
     }
 
     /// When the schedule should look at this hold.
     pub(crate) fn next_event(&self) -> Moment {
-        if State::decode(self.state.load(Ordering::Acquire)) != State::Held {
+        if !self.condition().is_held() {
             return Moment::NEVER;
         }
         let renewal = if self.renewing.load(Ordering::Acquire) {
@@ -287,7 +272,7 @@ impl Hold {
         self.next_renewal.store(Moment::NEVER.as_nanos(), Ordering::Release);
         let late = now.since(planned);
         if late > self.terms.ttl / 10 {
-            self.telemetry.renewal_late(&self.key, late);
+            self.telemetry.renewal_late(self.key(), late);
         }
         Due::Renewal
     }
@@ -324,7 +309,7 @@ impl Hold {
                         .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
                     let next = next_renewal(sent, &self.terms);
                     self.plan(next);
-                    self.telemetry.renewed(&self.key, self.fence);
+                    self.telemetry.renewed(self.key(), self.fence);
                 }
             }
             Ok(Renewed::Missing) => {
@@ -338,7 +323,7 @@ impl Hold {
             }
             Err(failure) => {
                 self.telemetry
-                    .renewal_failed(&self.key, self.remaining(), &failure.reason);
+                    .renewal_failed(self.key(), self.remaining(), &failure.reason);
                 let pause = (self.terms.ttl / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
                 self.plan(now.plus(pause));
             }
@@ -356,7 +341,7 @@ impl Hold {
 
     /// Whether the release has begun.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.condition().is_released()
     }
 
     /// The next renewal that is planned; `NEVER` while one is under way.
@@ -372,7 +357,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         // Where nobody has released it; never otherwise.
-        self.shared.present.leave(Counted::from_bits(*self.counted.get_mut()));
+        let condition = Condition::from_bits(*self.condition.get_mut());
+        self.shared.present.leave(condition.counted());
     }
 }
 

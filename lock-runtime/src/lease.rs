@@ -47,7 +47,7 @@ impl Lease {
     /// The lock's key, without the namespace.
     #[must_use]
     pub fn key(&self) -> &Key {
-        &self.hold().key
+        self.hold().key()
     }
 
     /// The fence of this hold: send it along with every write that the lock is meant to protect.
@@ -81,7 +81,7 @@ impl Lease {
             State::Ended => LostReason::Missing,
         };
         Err(LockError::Lost {
-            key: self.hold().key.clone(),
+            key: self.hold().key().clone(),
             reason,
         })
     }
@@ -108,7 +108,7 @@ impl Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("key", &self.hold().key)
+            .field("key", self.hold().key())
             .field("fence", &self.hold().fence)
             .field("state", &self.hold().state())
             .finish_non_exhaustive()

@@ -82,6 +82,7 @@ mod call;
 mod clock;
 mod complete;
 mod contender;
+mod ended;
 mod error;
 mod fence;
 pub mod gate;
@@ -100,6 +101,7 @@ mod manager;
     allow(unreachable_pub, reason = "public for simulations only")
 )]
 mod network;
+mod number;
 mod outcome;
 mod ownership;
 mod pauses;
@@ -158,8 +160,9 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Ended, call, call_or_skip};
+    pub use crate::call::{Call, call, call_or_skip};
     pub use crate::complete::Complete;
+    pub use crate::ended::Ended;
     pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, never, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;

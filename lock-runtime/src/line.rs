@@ -30,10 +30,13 @@ const FRESH: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(crate) struct Lines {
     /// A std mutex, held for a few operations on maps and queues; nothing is woken or dropped under it.
-    by_name: Mutex<HashMap<String, Line>>,
+    by_name: Mutex<ByName>,
     /// No more waiting.
     closed: AtomicBool,
 }
+
+/// Hashed fast: every hold that is handed over looks here.
+type ByName = HashMap<String, Line, foldhash::fast::RandomState>;
 
 struct Line {
     waiters: VecDeque<Arc<Waiter>>,
@@ -62,7 +65,7 @@ pub(crate) enum Wanted {
 }
 
 impl Lines {
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+    fn lines(&self) -> MutexGuard<'_, ByName> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +84,9 @@ impl Lines {
         line.waiters.front().filter(|waiter| suits(waiter))?;
         line.promised -= 1;
         let waiter = line.waiters.pop_front();
-        forget_empty(&mut lines, name);
+        if line.waiters.is_empty() {
+            forget_empty(&mut lines, name);
+        }
         waiter
     }
 
@@ -294,7 +299,7 @@ impl Line {
     }
 }
 
-fn forget_empty(lines: &mut HashMap<String, Line>, name: &str) {
+fn forget_empty(lines: &mut ByName, name: &str) {
     if lines
         .get(name)
         .is_some_and(|line| line.waiters.is_empty() && line.contender.is_none())

@@ -94,7 +94,7 @@ impl Hold {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         };
-        self.telemetry.ended(&self.key, || self.held_for(), lost);
+        self.telemetry.ended(self.key(), || self.held_for(), lost);
         let ending = if hand_over::pass_on(self, lost) {
             Ending::Over(ReleaseEnd::Released)
         } else {

@@ -131,8 +131,10 @@ async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
 fn local(hold: &Hold, store: &Store, lost: Option<LostReason>) -> ReleaseEnd {
     let clock = hold.timeline.clock;
-    let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
-    let answer = store.release(&hold.claim, leave, clock, || clock.now());
+    let answer = match hold.rest_of_least() {
+        None => store.release(&hold.claim, Leave::Nothing, clock, || hold.finished()),
+        Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, || clock.now()),
+    };
     conclude(hold, lost, answer, false)
 }
 
@@ -193,7 +195,7 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>, patience: Duration
                 maybe_done |= failure.applied == Applied::Unknown;
                 let half_over = clock.now().since(started) > patience / 2;
                 if half_over || failure.kind != FailureKind::Transient {
-                    hold.telemetry.release_failed(&hold.key, &failure.reason);
+                    hold.telemetry.release_failed(hold.key(), &failure.reason);
                     let background = keep_trying(Arc::clone(&hold));
                     hold.shared.releases.spawn_on(background, hold.timeline.runtime());
                     return ReleaseEnd::Failed(failure);
@@ -216,7 +218,7 @@ fn conclude(hold: &Hold, lost: Option<LostReason>, answer: Released, maybe_done:
         // An earlier try, whose answer was lost, may have done it.
         (None, Some(_)) if maybe_done => ReleaseEnd::Released,
         (None, Some(reason)) => {
-            hold.telemetry.released_late(&hold.key);
+            hold.telemetry.released_late(hold.key());
             ReleaseEnd::Lost(reason)
         }
     }

@@ -32,10 +32,15 @@ struct Listening {
 }
 
 impl Telemetry {
-    const NOBODY: Self = Self {
+    pub(crate) const NOBODY: Self = Self {
         listening: None,
         traces: false,
     };
+
+    /// Whether there may be somebody who listens.
+    pub(crate) const fn is_heard(&self) -> bool {
+        self.listening.is_some()
+    }
 
     /// Of the current thread, with the current span as the parent of what follows.
     pub(crate) fn here(redact: bool) -> Self {

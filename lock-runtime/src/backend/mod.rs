@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Fence, LockError};
+use crate::{Fence, Key, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -40,9 +40,16 @@ pub(crate) struct UnderWay<T> {
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The full name: namespace and key.
-    pub(crate) name: String,
+    /// In its namespace.
+    pub(crate) key: Key,
     pub(crate) value: Value,
+}
+
+impl Claim {
+    /// The full name: namespace and key.
+    pub(crate) fn name(&self) -> &str {
+        self.key.name()
+    }
 }
 
 /// What the backend stores for a hold. As a text only where it is sent: a hold keeps it for as long as it lives.
@@ -335,7 +342,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
         _grantee: Arc<dyn Grantee>,
         runtime: &Handle,
     ) -> Box<dyn Wakeup> {
-        self.wakeup(&claim.name, runtime)
+        self.wakeup(claim.name(), runtime)
     }
 
     /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started

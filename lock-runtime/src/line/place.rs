@@ -19,7 +19,6 @@ pub(crate) const GRACE: Duration = Duration::from_millis(700);
 pub(crate) struct Place<'a> {
     shared: &'a Arc<Shared>,
     timeline: &'a Arc<Timeline>,
-    name: String,
     waiter: Arc<Waiter>,
     /// It came first, and tries itself; nobody asks for the others meanwhile.
     tries: bool,
@@ -27,11 +26,10 @@ pub(crate) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Behind those who are there.
-    pub(crate) fn join(shared: &'a Arc<Shared>, timeline: &'a Arc<Timeline>, name: String, waiter: Waiter) -> Self {
+    pub(crate) fn join(shared: &'a Arc<Shared>, timeline: &'a Arc<Timeline>, waiter: Waiter) -> Self {
         let mut place = Self {
             shared,
             timeline,
-            name,
             waiter: Arc::new(waiter),
             tries: false,
         };
@@ -41,11 +39,11 @@ impl<'a> Place<'a> {
             place.waiter.tell(Err(place.waiter.shut_down()));
             return place;
         }
-        let Some(line) = lines.get_mut(&place.name) else {
+        let Some(line) = lines.get_mut(place.name()) else {
             let mut line = Line::new();
             line.trying = true;
             line.waiters.push_back(Arc::clone(&place.waiter));
-            lines.insert(place.name.clone(), line);
+            lines.insert(place.name().to_owned(), line);
             place.tries = true;
             return place;
         };
@@ -56,11 +54,15 @@ impl<'a> Place<'a> {
         let is_news = starts.is_none() && !line.trying && line.waiters.len() == line.promised + 1;
         let contends = line.contender.clone().filter(|_| is_news);
         drop(lines);
-        start(starts, &place.name, shared, timeline);
+        start(starts, place.name(), shared, timeline);
         if let Some(contender) = contends {
             contender.notify_one();
         }
         place
+    }
+
+    fn name(&self) -> &str {
+        self.waiter.key.name()
     }
 
     /// Whether it is to try by itself, because nobody else was there.
@@ -100,7 +102,7 @@ impl<'a> Place<'a> {
     fn asks_once_more(&self) -> bool {
         let now = self.timeline.clock.now();
         let lines = self.timeline.lines.lines();
-        let Some(line) = lines.get(&self.name) else {
+        let Some(line) = lines.get(self.name()) else {
             return false;
         };
         let goes_on = line.waiters.len() > line.promised + 1;
@@ -119,7 +121,7 @@ impl<'a> Place<'a> {
     /// Whether an answer of the backend is owed to us: we stand in line, and nothing is promised to us.
     fn is_asked_for(&self) -> bool {
         let lines = self.timeline.lines.lines();
-        lines.get(&self.name).is_some_and(|line| self.is_asked_for_in(line))
+        lines.get(self.name()).is_some_and(|line| self.is_asked_for_in(line))
     }
 
     fn is_asked_for_in(&self, line: &Line) -> bool {
@@ -134,7 +136,7 @@ impl<'a> Place<'a> {
             drop(lines);
             return self.waiter.tell(Err(self.waiter.shut_down()));
         }
-        let line = lines.entry(self.name.clone()).or_insert_with(Line::new);
+        let line = lines.entry(self.name().to_owned()).or_insert_with(Line::new);
         if !self.tries_no_more(line) {
             // It was overtaken. Before it is who tries now, or is promised something.
             let place = line.promised + usize::from(line.trying);
@@ -143,7 +145,7 @@ impl<'a> Place<'a> {
         let starts = line.contended();
         let contends = line.contender.clone().filter(|_| starts.is_none());
         drop(lines);
-        start(starts, &self.name, self.shared, self.timeline);
+        start(starts, self.name(), self.shared, self.timeline);
         if let Some(contender) = contends {
             contender.notify_one();
         }
@@ -168,7 +170,7 @@ impl Drop for Place<'_> {
             return;
         }
         let mut lines = self.timeline.lines.lines();
-        let Some(line) = lines.get_mut(&self.name) else {
+        let Some(line) = lines.get_mut(self.name()) else {
             return;
         };
         let place = line.waiters.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
@@ -186,9 +188,9 @@ impl Drop for Place<'_> {
             .contender
             .clone()
             .filter(|_| starts.is_none() && (self.tries || !line.asks()));
-        forget_empty(&mut lines, &self.name);
+        forget_empty(&mut lines, self.name());
         drop(lines);
-        start(starts, &self.name, self.shared, self.timeline);
+        start(starts, self.name(), self.shared, self.timeline);
         if let Some(contender) = contends {
             contender.notify_one();
         }

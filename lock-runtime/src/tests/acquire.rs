@@ -26,7 +26,7 @@ fn waiting(wait: Duration) -> Spec {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, key, scripted::claim("token"), terms).await
+    acquire(shared, scripted::claim("token"), terms).await
 }
 
 /// One call: its outcome, how long it took, and when its requests were sent.

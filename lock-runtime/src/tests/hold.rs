@@ -34,7 +34,6 @@ fn hold(spec: &Spec) -> Hold {
     let telemetry = Telemetry::here(false);
     let grant = Grant {
         id: HoldId::next(),
-        key,
         claim,
         fence: Fence::from(1),
         deadline: deadline(now, terms.ttl),

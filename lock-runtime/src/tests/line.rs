@@ -38,7 +38,7 @@ fn backend(fences: &[u64]) -> Scripted {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, key, scripted::claim("token"), terms).await
+    acquire(shared, scripted::claim("token"), terms).await
 }
 
 /// Who got the lock, with which fence, in their order.

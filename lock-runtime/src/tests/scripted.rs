@@ -176,7 +176,6 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     let now = timeline.clock.now();
     let grant = Grant {
         id: HoldId::next(),
-        key,
         claim: claim("token"),
         fence: Fence::from(1),
         deadline: crate::grant::deadline(now, terms.ttl),
@@ -192,7 +191,7 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
 
 pub(crate) fn claim(token: &str) -> Claim {
     Claim {
-        name: "k".to_owned(),
+        key: Key::from("k"),
         value: Value {
             token: Uuid::from_u128(token.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))),
             owner: Some("owner".into()),

@@ -15,7 +15,7 @@ use super::failure::no_answer;
 impl RedisBackend {
     pub(super) fn claim_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
         let lane = self.lanes.as_ref()?.here(runtime)?;
-        let call = acquire(claim, &self.servers.counter(&claim.name), ttl, 1);
+        let call = acquire(claim, &self.servers.counter(claim.name()), ttl, 1);
         let number = lane.number;
         let answer = async move {
             let reply = lane.ask(&call).await?;
@@ -27,7 +27,7 @@ impl RedisBackend {
 
     pub(super) fn end_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
         let lane = self.lanes.as_ref()?.open_here()?;
-        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
+        let call = self.ending(claim.name(), claim.value.text().as_bytes(), Leave::Nothing);
         let number = lane.number;
         let answer = async move { answer::released(&lane.ask(&call).await?) };
         Some(under_way(number, answer))
@@ -41,7 +41,7 @@ impl RedisBackend {
         within: Duration,
     ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
         let lane = self.lanes.as_ref()?.numbered(route)?;
-        let call = self.ending(&claim.name, claim.value.text().as_bytes(), Leave::Nothing);
+        let call = self.ending(claim.name(), claim.value.text().as_bytes(), Leave::Nothing);
         Some(Box::pin(async move {
             match timeout(within, lane.ask(&call)).await {
                 Ok(reply) => answer::released(&reply?),

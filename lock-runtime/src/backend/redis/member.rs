@@ -29,7 +29,7 @@ impl Question {
     pub(in crate::backend) fn vote(claim: &Claim, ttl: Duration, proposal: u64) -> Self {
         let call = VOTE
             .keys(3)
-            .arg(&claim.name)
+            .arg(claim.name())
             .arg(FENCE_COUNTER)
             .arg(LONGEST_TTL)
             .arg(claim.value.text())
@@ -43,7 +43,7 @@ impl Question {
         let call = RAISE
             .keys(2)
             .arg(FENCE_COUNTER)
-            .arg(&claim.name)
+            .arg(claim.name())
             .arg(fence.get())
             .arg(claim.value.text());
         Self(call)
@@ -51,7 +51,7 @@ impl Question {
 
     /// To release it.
     pub(in crate::backend) fn end(claim: &Claim, leave: Leave, wake: Wake) -> Self {
-        let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
+        let call = release(claim.name(), claim.value.text().as_bytes(), leave, wake);
         Self(call)
     }
 }

@@ -225,7 +225,7 @@ impl Backend for RedisBackend {
         // And its place in the line, so that giving up a turn is the same.
         Box::pin(async move {
             let value = claim.value.text();
-            self.end_in_turn(&claim.name, value.as_bytes(), leave, within).await
+            self.end_in_turn(claim.name(), value.as_bytes(), leave, within).await
         })
     }
 
@@ -304,7 +304,7 @@ impl Backend for RedisBackend {
             let value = claim.value.text();
             Box::new(InLine::new(&self.wakeups, value, grantee, ear, &self.granted, runtime))
         } else {
-            self.wakeup(&claim.name, runtime)
+            self.wakeup(claim.name(), runtime)
         }
     }
 

@@ -79,7 +79,7 @@ impl Servers {
         };
         let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, (claim, _)) in claims.iter().enumerate() {
-            slots.entry(slot(&claim.name)).or_default().push(index);
+            slots.entry(slot(claim.name())).or_default().push(index);
         }
         // Side by side: a node that hangs delays its own only.
         join_all(slots.values().map(|indices| async move {
@@ -95,14 +95,14 @@ impl Servers {
     async fn renew_together(&self, claims: &[(&Claim, Duration)], deadline: Instant, each: &EachRenewed<'_>) {
         let Some((first, _)) = claims.first() else { return };
         let left = || deadline.saturating_duration_since(Instant::now());
-        match self.run_whole(&first.name, &renewal(claims), None, left()).await {
+        match self.run_whole(first.name(), &renewal(claims), None, left()).await {
             Ok(Some(reply)) => each(&mut answer::renewed(Ok(reply), claims.len()).enumerate()),
             Err(failure) => each(&mut answer::renewed(Err(failure), claims.len()).enumerate()),
             // Some keys of the slot have moved already: one by one, each is found.
             Ok(None) => {
                 let one_by_one = claims.iter().enumerate().map(|(index, claim)| async move {
                     let call = renewal(std::slice::from_ref(claim));
-                    let reply = self.run(&claim.0.name, &call, None, left()).await;
+                    let reply = self.run(claim.0.name(), &call, None, left()).await;
                     each(&mut answer::renewed(reply, 1).map(|answer| (index, answer)));
                 });
                 join_all(one_by_one).await;
@@ -128,7 +128,7 @@ impl Servers {
 }
 
 fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
-    let names = || claims.iter().map(|(claim, _)| claim.name.as_str());
+    let names = || claims.iter().map(|(claim, _)| claim.name());
     let values = || claims.iter().map(|(claim, _)| Text(&claim.value));
     let mut ttls = claims.iter().map(|(_, ttl)| *ttl);
     let first = ttls.next();
@@ -170,6 +170,7 @@ impl ToRedisArgs for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Key;
 
     fn claim(name: &str, owner: Option<&str>) -> Claim {
         let value = backend::Value {
@@ -177,7 +178,7 @@ mod tests {
             owner: owner.map(Into::into),
         };
         Claim {
-            name: name.to_owned(),
+            key: Key::from(name),
             value,
         }
     }

@@ -33,7 +33,7 @@ impl RedisBackend {
             let seat = self.wakeups.seat_of(&value);
             let channel = seat.map_or_else(|| Arc::clone(&self.granted), |seat| seat.channel());
             let call = self
-                .with_line(TURN.keys(4), &claim.name)
+                .with_line(TURN.keys(4), claim.name())
                 .arg(value)
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
@@ -41,7 +41,7 @@ impl RedisBackend {
                 .arg(millis(turn.stay))
                 .arg(&*channel)
                 .arg(turn.question);
-            match self.servers.run_whole(&claim.name, &call, None, within).await {
+            match self.servers.run_whole(claim.name(), &call, None, within).await {
                 Ok(Some(reply)) => return answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply)),
                 Ok(None) => {}
                 Err(failure) if is_forbidden(&failure) => {}

@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 use super::super::super::{BoxFuture, Value};
 use super::*;
+use crate::Key;
 use crate::url::Settings;
 
 const LANE: u64 = 7;
 
 fn claimed() -> (Arc<Claimed>, Arc<RedisBackend>) {
-    let name = "lock:job".to_owned();
     let token = Uuid::new_v4();
     let claim = Claim {
-        name,
+        key: Key::from("lock:job"),
         value: Value { token, owner: None },
     };
     let nobody = "redis://127.0.0.1:1".parse().unwrap();

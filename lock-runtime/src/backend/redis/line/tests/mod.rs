@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::super::super::{Acquired, Backend, Claim, Grantee, Leave, Released, Told, Turn, Value, Wakeup};
 use super::super::server::Server;
 use super::super::{RedisBackend, Settings};
-use crate::Fence;
+use crate::{Fence, Key};
 
 const WITHIN: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(3_600);
@@ -128,7 +128,7 @@ impl Process {
 
 fn claim_of(name: &str) -> Claim {
     Claim {
-        name: name.to_owned(),
+        key: Key::from(name),
         value: value(),
     }
 }

@@ -193,7 +193,7 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
         server.ask::<()>(&words);
         let (one, two) = (backend(&server), backend(&server));
         let claims = ["one", "two"].map(|_| Claim {
-            name: NAME.to_owned(),
+            key: Key::from(NAME),
             value: value(),
         });
         let ask = async |backend: &RedisBackend, claim| backend.acquire_in_turn(claim, TURN, WITHIN).await.unwrap();
