@@ -45,7 +45,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     };
     let remaining = hold.deadline().since(now);
     let next_renewal = next_renewal(now, &waiter.terms.hold)
-        .min(hold.planned())
+        .min(hold.planned(now))
         .min(now.plus(remaining / 4));
     let grant = Grant {
         id: HoldId::next(),

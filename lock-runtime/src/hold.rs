@@ -289,10 +289,12 @@ impl Hold {
         self.next_renewal.fetch_min(at.as_nanos(), Ordering::AcqRel);
     }
 
-    /// How long to wait for the answer to a renewal: a second chance must fit before the deadline.
-    pub(crate) fn patience(&self) -> Duration {
+    /// How long to wait for the answer to a renewal that is sent `now`: a second chance must fit before the deadline, also of
+    /// a lease that was short from the start.
+    pub(crate) fn patience(&self, now: Moment) -> Duration {
         const LONGEST: Duration = Duration::from_secs(1);
-        (self.terms.ttl / 3).min(LONGEST)
+        let left = self.deadline().since(now);
+        (self.terms.ttl / 3).min(LONGEST).min(left / 2)
     }
 
     /// Takes the answer to the renewal that was sent at `sent`.
@@ -324,7 +326,10 @@ impl Hold {
             Err(failure) => {
                 self.telemetry
                     .renewal_failed(self.key(), self.remaining(), &failure.reason);
-                let pause = (self.terms.ttl / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
+                let left = self.deadline().since(now);
+                let pause = (self.terms.ttl / 10)
+                    .min(left / 8)
+                    .clamp(Duration::from_millis(5), Duration::from_secs(1));
                 self.plan(now.plus(pause));
             }
         }
@@ -344,14 +349,27 @@ impl Hold {
         self.condition().is_released()
     }
 
-    /// The next renewal that is planned; `NEVER` while one is under way.
-    pub(crate) fn planned(&self) -> Moment {
-        Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+    /// When whoever is handed this lease must renew it. What comes of a renewal that is under way it will not learn.
+    pub(crate) fn planned(&self, now: Moment) -> Moment {
+        if self.renewing.load(Ordering::Acquire) {
+            now
+        } else {
+            Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+        }
+    }
+
+    /// Before the lease was last confirmed: not later than when that request was sent.
+    pub(crate) fn confirmed(&self) -> Moment {
+        Moment::from_nanos(self.deadline().as_nanos().saturating_sub(nanos(self.terms.ttl)))
     }
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Hold {

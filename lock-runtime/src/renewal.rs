@@ -53,10 +53,10 @@ async fn rounds(schedule: Arc<Schedule>, lines: Arc<Lines>, clock: Clock, backen
                 continue;
             }
             // While its answer is waited for, only an end that comes before that is of interest.
-            if hold.next_event() < now.plus(hold.patience() * 2) {
+            if hold.next_event() < now.plus(hold.patience(now) * 2) {
                 schedule.update([&hold]);
             }
-            let patience = hold.patience().as_millis().max(1).ilog2();
+            let patience = hold.patience(now).as_millis().max(1).ilog2();
             let batch = batches.entry(patience).or_insert_with(|| Asked::new(&schedule));
             batch.holds.push(hold);
             if batch.holds.len() == BATCH {
@@ -101,9 +101,9 @@ async fn renew(asked: Asked, clock: Clock, backend: Arc<dyn Backend>) {
         return;
     }
     let claims: Vec<(&Claim, Duration)> = holds.iter().map(|hold| (&hold.claim, hold.terms.ttl)).collect();
-    let within = holds.iter().map(|hold| hold.patience()).min().unwrap_or_default();
     // Before the request is sent: a lease is never believed to live longer than the server lets it.
     let sent = clock.now();
+    let within = holds.iter().map(|hold| hold.patience(sent)).min().unwrap_or_default();
     let each: &EachRenewed<'_> = &|answers| {
         let answers: Vec<_> = answers
             .filter_map(|(index, answer)| Some((*holds.get(index)?, answer)))

@@ -1,7 +1,7 @@
 //! One timer for all holds of a timeline: who is to be renewed, or is lost, at which moment; and for those who wait in
 //! this process.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -19,6 +19,8 @@ pub(crate) struct Schedule {
     state: Mutex<State>,
     /// Tells the driver that something is due earlier than it thinks, or that it is to end.
     changed: Notify,
+    /// When every hold was to be renewed last, in nanoseconds.
+    hurried: AtomicU64,
     /// The driver is to end.
     stopped: AtomicBool,
 }
@@ -103,11 +105,18 @@ impl Schedule {
 
     /// Every hold is to be renewed at once: what the backend has stored may be gone.
     pub(crate) fn hurry(&self, now: Moment) {
+        // First, for those who are not there yet.
+        self.hurried.store(now.as_nanos(), Ordering::SeqCst);
         let holds = self.holds();
         for hold in &holds {
             hold.hurry(now);
         }
         self.update(&holds);
+    }
+
+    /// Whether every hold was to be renewed after this moment.
+    pub(crate) fn was_disturbed_after(&self, moment: Moment) -> bool {
+        self.hurried.load(Ordering::SeqCst) > moment.as_nanos()
     }
 
     /// Takes out what is due at `now`.

@@ -102,6 +102,11 @@ impl Timeline {
         if self.schedule.insert(hold) {
             self.drive();
         }
+        // After it was inserted: a disturbance from here on finds it.
+        if self.schedule.was_disturbed_after(hold.confirmed()) {
+            hold.hurry(self.clock.now());
+            self.schedule.update([hold]);
+        }
     }
 
     fn drive(&self) {

@@ -110,8 +110,17 @@ impl Waiter {
 
     /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
     pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
-        let waited = || grant.granted.since(self.started);
-        let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
+        let waited = grant.granted.since(self.started);
+        let (fence, owner) = (grant.fence, Arc::clone(&shared.owner));
+        let mut giving = Giving {
+            waiter: self,
+            given: Some((grant, shared, timeline)),
+            telemetry: Telemetry::NOBODY,
+        };
+        giving.telemetry = self.telemetry.granted(&self.key, &owner, fence, || waited);
+    }
+
+    fn take(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>, telemetry: Telemetry) {
         // Counted also where a shutdown has begun: the hold learns of it below.
         let _open = shared.present.enter();
         let hold = Arc::new(Hold::new(
@@ -165,5 +174,21 @@ impl Waiter {
     /// When its wait is over.
     pub(crate) fn until(&self) -> Moment {
         self.started.plus(self.terms.wait.unwrap_or_default())
+    }
+}
+
+/// A grant on its way to a waiter. It arrives whatever happens, be it that a subscriber panics: nobody else knows of it.
+struct Giving<'a> {
+    waiter: &'a Waiter,
+    given: Option<(Grant, Arc<Shared>, Arc<Timeline>)>,
+    telemetry: Telemetry,
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        if let Some((grant, shared, timeline)) = self.given.take() {
+            let telemetry = std::mem::replace(&mut self.telemetry, Telemetry::NOBODY);
+            self.waiter.take(grant, shared, timeline, telemetry);
+        }
     }
 }

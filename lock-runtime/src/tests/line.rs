@@ -304,3 +304,30 @@ async fn fences_are_reserved_for_those_who_wait_and_a_few_more() {
     let fences = backend.fences.lock().unwrap().clone();
     assert_eq!(fences, [5], "one waited when it was asked");
 }
+
+/// A subscriber that panics when it hears of a lock that was waited for.
+struct Panics;
+
+impl tracing::Subscriber for Panics {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        assert!(span.metadata().name() != "distributed_lock", "the test wants it");
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_given_the_lock_has_it_although_a_subscriber_panics() {
+    let (_, shared) = backend(&[70]).shared();
+    let _listening = tracing::subscriber::set_default(Panics);
+    let ownership = acquired(&shared, &spec()).await.unwrap();
+    assert_eq!(ownership.hold().fence.get(), 70);
+    assert!(shared.timeline(&Key::from("k")).unwrap().holds().len() == 1);
+}

@@ -135,3 +135,23 @@ async fn who_ended_before_the_request_is_not_renewed() {
     }
     assert_eq!(*backend.renewed.lock().unwrap(), [(1, SECOND)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_confirmed_before_a_disturbance_and_is_watched_after_it_is_renewed_at_once() {
+    let (backend, shared) = Scripted::default().shared();
+    let _driven = hold(&shared, &rare(), false);
+    sleep(ms(1)).await;
+    let before = unwatched(&shared, &rare(), false);
+    sleep(ms(1)).await;
+    backend.disturbed.send_modify(|count| *count += 1);
+    sleep(ms(1)).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), 1);
+    before.timeline.watch(&before);
+    sleep(ms(1)).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), 2);
+    // By more than the drift that a deadline reckons with.
+    sleep(SECOND).await;
+    let _after = hold(&shared, &Spec::fail(), false);
+    sleep(ms(1)).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), 2);
+}
