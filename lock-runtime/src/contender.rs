@@ -196,6 +196,10 @@ impl Contending {
         }
     }
 
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.timeline.lines.count(&self.name) > 0
+    }
+
     /// Whether everybody for whom it asks only waits for a last answer.
     fn are_overdue(&self) -> bool {
         self.timeline.lines.are_overdue(&self.name)

@@ -131,7 +131,14 @@ struct Giving<'a> {
 
 impl Drop for Giving<'_> {
     fn drop(&mut self) {
-        *self.turning.state() = std::mem::replace(&mut self.after, State::Giving);
-        self.turning.changed.notify_one();
+        let after = std::mem::replace(&mut self.after, State::Giving);
+        let is_given = matches!(after, State::Over(Turned::Given));
+        *self.turning.state() = after;
+        // To wake the lock thread takes longer than all of this, and who was given the lock is not polled before that. Where
+        // nobody waits any more, the contender learns of it from whoever comes next, or by its timer. Looked at after the
+        // state was set: who has come before must be asked for.
+        if !is_given || self.turning.contending.is_waited_for() {
+            self.turning.changed.notify_one();
+        }
     }
 }
