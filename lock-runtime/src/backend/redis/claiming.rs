@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Acquired, Applied, Claim, Failure, Leave};
 use super::node::Confirmation;
-use super::script::{ACQUIRE, FENCE, ScriptCall};
+use super::script::{ACQUIRE, FENCE, ScriptCall, Text};
 use super::{RedisBackend, Wake, answer, millis, release};
 
 impl RedisBackend {
@@ -73,7 +73,7 @@ pub(super) fn acquire(claim: &Claim, counter: &str, ttl: Duration, fences: u64) 
         .keys(2)
         .arg(claim.name())
         .arg(counter)
-        .arg(claim.value.text())
+        .arg(Text(&claim.value))
         .arg(millis(ttl))
         .arg(fences)
 }

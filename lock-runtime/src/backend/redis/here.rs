@@ -11,6 +11,7 @@ use super::RedisBackend;
 use super::answer;
 use super::claiming::acquire;
 use super::failure::no_answer;
+use super::script::Text;
 
 impl RedisBackend {
     pub(super) fn claim_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
@@ -27,7 +28,7 @@ impl RedisBackend {
 
     pub(super) fn end_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
         let lane = self.lanes.as_ref()?.open_here()?;
-        let call = self.ending(claim.name(), claim.value.text().as_bytes(), Leave::Nothing);
+        let call = self.ending(claim.name(), Text(&claim.value), Leave::Nothing);
         let number = lane.number;
         let answer = async move { answer::released(&lane.ask(&call).await?) };
         Some(under_way(number, answer))
@@ -41,7 +42,7 @@ impl RedisBackend {
         within: Duration,
     ) -> Option<BoxFuture<'a, Result<Released, Failure>>> {
         let lane = self.lanes.as_ref()?.numbered(route)?;
-        let call = self.ending(claim.name(), claim.value.text().as_bytes(), Leave::Nothing);
+        let call = self.ending(claim.name(), Text(&claim.value), Leave::Nothing);
         Some(Box::pin(async move {
             match timeout(within, lane.ask(&call)).await {
                 Ok(reply) => answer::released(&reply?),

@@ -1,8 +1,13 @@
 //! Our scripts: sent by their hash, and in full when the server does not know them.
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script, ToRedisArgs, cmd};
+use redis::{Cmd, RedisWrite, Script, ToRedisArgs, cmd};
+use uuid::fmt::Hyphenated;
+
+use crate::backend;
 
 /// A script of one file, or of several, one behind the other.
 macro_rules! script {
@@ -91,6 +96,40 @@ impl ScriptCall {
             }
         }
         full
+    }
+}
+
+/// A claim's value as an argument.
+pub(super) struct Text<'a>(pub(super) &'a backend::Value);
+
+impl Text<'_> {
+    pub(super) fn len(&self) -> usize {
+        Hyphenated::LENGTH + 1 + self.0.owner.as_deref().map_or(0, str::len)
+    }
+}
+
+impl ToRedisArgs for Text<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        self.0.parts(|parts| {
+            for part in parts {
+                // It goes to memory.
+                let _ = arg.write_all(part.as_bytes());
+            }
+        });
+    }
+}
+
+/// A name of two parts as an argument.
+pub(super) struct Name<'a>(pub(super) &'static str, pub(super) Cow<'a, str>);
+
+impl ToRedisArgs for Name<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        for part in [self.0, &self.1] {
+            // As above.
+            let _ = arg.write_all(part.as_bytes());
+        }
     }
 }
 

@@ -2,22 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{RedisWrite, ToRedisArgs, Value};
+use redis::Value;
 use tokio::time::Instant;
-use uuid::fmt::Hyphenated;
 
 use super::super::{Applied, Claim, EachRenewed, Failure, FailureKind};
 use super::cluster::Cluster;
 use super::connection::Refusal;
 use super::node::{Confirmation, Node};
-use super::script::{RENEW, ScriptCall};
+use super::script::{RENEW, ScriptCall, Text};
 use super::slot::{counter, slot};
 use super::{FENCE_COUNTER, answer, millis};
-use crate::backend;
 
 pub(super) enum Servers {
     One(Node),
@@ -146,31 +143,11 @@ fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
         .args(claims.iter().take(lengths).map(|(_, ttl)| millis(*ttl)))
 }
 
-/// A claim's value as an argument.
-struct Text<'a>(&'a backend::Value);
-
-impl Text<'_> {
-    fn len(&self) -> usize {
-        Hyphenated::LENGTH + 1 + self.0.owner.as_deref().map_or(0, str::len)
-    }
-}
-
-impl ToRedisArgs for Text<'_> {
-    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
-        let mut arg = out.writer_for_next_arg();
-        self.0.parts(|parts| {
-            for part in parts {
-                // It goes to memory.
-                let _ = arg.write_all(part.as_bytes());
-            }
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Key;
+    use crate::backend;
 
     fn claim(name: &str, owner: Option<&str>) -> Claim {
         let value = backend::Value {

@@ -6,6 +6,7 @@ mod standing;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::ToRedisArgs;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
