@@ -6,6 +6,7 @@
 //! not ours.
 
 mod open;
+mod together;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,6 +17,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
 
+use self::together::Together;
 use super::super::Failure;
 use super::connection::{Refusal, refusal};
 use super::ear::{Ear, Listening};
@@ -89,6 +91,8 @@ pub(in crate::backend) struct Lane {
     /// How often the place had moved when it was made.
     moves: u64,
     connection: MultiplexedConnection,
+    runtime: Handle,
+    together: Arc<Together>,
     /// Dropped with the last copy: then nobody waits for the end of the runtime any more.
     _in_use: Arc<oneshot::Sender<()>>,
 }
@@ -221,7 +225,11 @@ impl Table {
 impl Lane {
     /// As `Connection::ask`; whoever waits sets the limit.
     pub(super) async fn ask(mut self, call: &ScriptCall) -> Result<Value, Failure> {
-        let reply = match self.connection.send_packed_command(call.by_hash()).await {
+        let sent = self
+            .together
+            .send(&mut self.connection, &self.runtime, call.by_hash())
+            .await;
+        let reply = match sent {
             Ok(Value::ServerError(error)) => Err(error.into()),
             reply => reply,
         };
@@ -291,6 +299,8 @@ impl Shared {
             number: fastrand::u64(1..),
             moves,
             connection,
+            runtime: caller.clone(),
+            together: Arc::default(),
             _in_use: Arc::new(in_use),
         };
         let end = End {
