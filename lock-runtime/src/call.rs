@@ -10,10 +10,9 @@ use crate::backend::BoxFuture;
 use crate::body::Watch;
 use crate::complete::Slot;
 use crate::ended::{Ended, Fate, awaited, confirm};
-use crate::manager::Asked;
 use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
 use crate::ownership::Ownership;
-use crate::template::{KeyValue, ManagerRef, Template};
+use crate::template::{Asked, KeyValue, ManagerRef, Template};
 use crate::terms::{OnConflict, OnLost, Spec};
 use crate::{Key, LockError, LockManager, LostReason, body};
 

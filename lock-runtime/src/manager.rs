@@ -78,17 +78,6 @@ pub(crate) struct Shared {
     paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
 }
 
-/// A manager that a call is to ask, without what a compiler would look at in it for each function.
-pub(crate) trait Asked: Send + Sync {
-    fn manager(self: Arc<Self>) -> LockManager;
-}
-
-impl Asked for Shared {
-    fn manager(self: Arc<Self>) -> LockManager {
-        LockManager(self)
-    }
-}
-
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
 

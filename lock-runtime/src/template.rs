@@ -1,8 +1,10 @@
 //! What the attribute's `key` and `manager` become: checked by traits, so that a wrong type is one clear error.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::key::encode_into;
+use crate::manager::Shared;
 use crate::{Key, LockManager};
 
 /// A key under construction: the literal text of a template, and its values, encoded.
@@ -106,6 +108,17 @@ pub trait ManagerRef {
 impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
     fn manager(&self) -> &LockManager {
         self.as_ref()
+    }
+}
+
+/// A manager that a call is to ask, without what a compiler would look at in it for each function.
+pub(crate) trait Asked: Send + Sync {
+    fn manager(self: Arc<Self>) -> LockManager;
+}
+
+impl Asked for Shared {
+    fn manager(self: Arc<Self>) -> LockManager {
+        LockManager(self)
     }
 }
 

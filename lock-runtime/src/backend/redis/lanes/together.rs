@@ -183,3 +183,123 @@ impl Drop for UnderWay {
 fn gone() -> RedisError {
     RedisError::from((ErrorKind::Io, "the runtime of this connection has ended"))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use redis::cmd;
+
+    use super::super::super::server::Server;
+    use super::*;
+
+    async fn connected(server: &Server) -> MultiplexedConnection {
+        let client = redis::Client::open(server.url()).unwrap();
+        // Without timers, as a lane's.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .unwrap()
+    }
+
+    fn append(number: usize) -> Cmd {
+        let mut request = cmd("APPEND");
+        request.arg("order").arg(format!("{number} "));
+        request
+    }
+
+    fn is_idle(together: &Together) -> bool {
+        let state = together.state();
+        state.under_way == 0 && state.waiting.is_empty() && !state.planned
+    }
+
+    #[tokio::test]
+    async fn each_gets_its_own_answer_and_they_are_sent_in_their_order() {
+        let server = Server::start();
+        let (connection, together) = (connected(&server).await, Arc::<Together>::default());
+        let here = Handle::current();
+        let asked = (0..100).map(|number| {
+            let (mut connection, together, here) = (connection.clone(), Arc::clone(&together), here.clone());
+            async move { together.send(&mut connection, &here, &append(number)).await }
+        });
+        let answers = join_all(asked).await;
+        let mut length = 0;
+        for (number, answer) in answers.into_iter().enumerate() {
+            length += format!("{number} ").len();
+            assert_eq!(answer.unwrap(), Value::Int(i64::try_from(length).unwrap()));
+        }
+        let order: String = server.ask(&["GET", "order"]);
+        assert_eq!(order, (0..100).map(|number| format!("{number} ")).collect::<String>());
+        assert!(is_idle(&together));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_before_it_is_sent_is_not_sent_and_holds_up_nobody() {
+        let server = Server::start();
+        let (connection, together) = (connected(&server).await, Arc::<Together>::default());
+        let here = Handle::current();
+        let mut connections: Vec<_> = (0..20).map(|_| connection.clone()).collect();
+        let requests: Vec<_> = (0..20).map(append).collect();
+        let mut asked: Vec<_> = std::iter::zip(&mut connections, &requests)
+            .map(|(connection, request)| Box::pin(together.send(connection, &here, request)))
+            .collect();
+        assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
+        // The first went out alone, and the others wait for this task.
+        let kept = asked.split_off(15);
+        drop(asked);
+        assert!(join_all(kept).await.iter().all(Result::is_ok));
+        let order: String = server.ask(&["GET", "order"]);
+        // Of the first ones, which were to go out alone, the client library may have sent some.
+        assert!(order.ends_with("15 16 17 18 19 ") && !order.contains("4 5"), "{order}");
+        assert!(is_idle(&together));
+    }
+
+    #[tokio::test]
+    async fn a_server_s_error_is_for_the_one_who_asked_and_a_dead_connection_for_all() {
+        let server = Server::start();
+        let (connection, together) = (connected(&server).await, Arc::<Together>::default());
+        let here = Handle::current();
+        let ask = |request: Cmd| {
+            let (mut connection, together, here) = (connection.clone(), Arc::clone(&together), here.clone());
+            async move { together.send(&mut connection, &here, &request).await }
+        };
+        let mut wrong = cmd("LPUSH");
+        wrong.arg("order").arg("1");
+        let requests: Vec<_> = (0..20)
+            .map(|number| if number == 10 { wrong.clone() } else { append(number) })
+            .collect();
+        let answers = join_all(requests.into_iter().map(ask)).await;
+        for (number, answer) in answers.into_iter().enumerate() {
+            assert_eq!(matches!(answer.unwrap(), Value::ServerError(_)), number == 10);
+        }
+        ask(cmd("QUIT")).await.unwrap();
+        let answers = join_all((0..20).map(append).map(ask)).await;
+        assert!(answers.iter().all(Result::is_err));
+        assert!(is_idle(&together));
+    }
+
+    #[test]
+    fn the_end_of_its_runtime_is_told_to_those_who_wait() {
+        let server = Server::start();
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+        };
+        let (theirs, ours) = (runtime(), runtime());
+        let connection = theirs.block_on(connected(&server));
+        let together = Arc::<Together>::default();
+        let here = theirs.handle().clone();
+        let requests: Vec<_> = (0..10).map(append).collect();
+        let mut connections: Vec<_> = (0..10).map(|_| connection.clone()).collect();
+        let mut asked: Vec<_> = std::iter::zip(&mut connections, &requests)
+            .map(|(connection, request)| Box::pin(together.send(connection, &here, request)))
+            .collect();
+        assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
+        drop(theirs);
+        assert!(ours.block_on(join_all(asked)).iter().all(Result::is_err));
+        assert!(is_idle(&together));
+    }
+}
