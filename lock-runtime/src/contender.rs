@@ -42,12 +42,7 @@ const STAY: Duration = Duration::from_secs(1);
 
 /// Asks for the lock `name` as long as somebody waits for it to whom nothing is promised. `news`: somebody came or went.
 pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) {
-    let contending = Arc::new(Contending {
-        shared,
-        timeline,
-        name,
-        news,
-    });
+    let contending = Arc::new(Contending::new(shared, timeline, name, news));
     loop {
         match contending.wanted() {
             // Each turn has a claim of its own: the last one's may be held by now.
@@ -79,6 +74,15 @@ pub(crate) struct Contending {
 }
 
 impl Contending {
+    pub(crate) fn new(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) -> Self {
+        Self {
+            shared,
+            timeline,
+            name,
+            news,
+        }
+    }
+
     fn wanted(&self) -> Wanted {
         self.timeline.lines.wanted(&self.name, &self.news)
     }

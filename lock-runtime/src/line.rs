@@ -122,7 +122,7 @@ impl Lines {
     /// Whom the contender asks for.
     pub(crate) fn wanted(&self, name: &str, contender: &Arc<Notify>) -> Wanted {
         let mut lines = self.lines();
-        let Some(line) = lines.get_mut(name) else {
+        let Some(line) = lines.get_mut(name).filter(|line| line.is_contended_by(contender)) else {
             return Wanted::Nobody;
         };
         match line.waiters.get(line.promised) {
@@ -133,13 +133,7 @@ impl Lines {
         if line.promised > 0 {
             return Wanted::Promised(line.chain, line.until);
         }
-        if line
-            .contender
-            .as_ref()
-            .is_some_and(|present| Arc::ptr_eq(present, contender))
-        {
-            line.contender = None;
-        }
+        line.contender = None;
         forget_empty(&mut lines, name);
         Wanted::Nobody
     }
@@ -276,6 +270,11 @@ impl Line {
             busy: Moment::from_nanos(0),
             contender: None,
         }
+    }
+
+    fn is_contended_by(&self, contender: &Arc<Notify>) -> bool {
+        let present = self.contender.as_ref();
+        present.is_some_and(|present| Arc::ptr_eq(present, contender))
     }
 
     /// Whether the backend has just said that somebody holds the lock.

@@ -94,13 +94,14 @@ impl Hold {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         };
-        self.telemetry.ended(self.key(), || self.held_for(), lost);
         let ending = if hand_over::pass_on(self, lost) {
             Ending::Over(ReleaseEnd::Released)
         } else {
             release::start(self, lost)
         };
         self.release_begun();
+        // Last: it runs a subscriber's code, which may panic.
+        self.telemetry.ended(self.key(), || self.held_for(), lost);
         Some(ending)
     }
 

@@ -27,7 +27,10 @@ pub(crate) async fn drive(schedule: Arc<Schedule>, lines: Arc<Lines>, clock: Clo
         // In a task of its own: a panic in there is a bug, but all renewals must not end with it (Redisson#6483).
         match tokio::spawn(rounds).await {
             Err(error) if error.is_panic() => {
-                tracing::error!(%error, "the renewal of leases panicked and goes on; please report this");
+                // Apart, too: it was a subscriber that panicked, perhaps.
+                tokio::spawn(async move {
+                    tracing::error!(%error, "the renewal of leases panicked and goes on; please report this");
+                });
             }
             Ok(()) | Err(_) => return,
         }

@@ -25,7 +25,10 @@ enum State {
     /// Whoever is the first to need them: the contender for its next question, or who hears that the lock is granted.
     Waiting(Box<Waiting>),
     /// Who has heard that the lock is granted.
-    Giving,
+    Giving {
+        /// The contender waits to know how it ends.
+        awaited: bool,
+    },
     /// Nobody: so the turn has ended.
     Over(Turned),
 }
@@ -73,7 +76,8 @@ impl Turning {
                 match std::mem::replace(&mut *state, State::Asking(None)) {
                     State::Waiting(waiting) => return Ok(*waiting),
                     State::Over(turned) => return Err(turned),
-                    other @ (State::Giving | State::Asking(_)) => *state = other,
+                    State::Giving { .. } => *state = State::Giving { awaited: true },
+                    other @ State::Asking(_) => *state = other,
                 }
             }
             // Giving takes no time.
@@ -85,7 +89,7 @@ impl Turning {
 impl Grantee for Turning {
     fn granted(&self, told: Told) {
         let mut state = self.state();
-        let waiting = match std::mem::replace(&mut *state, State::Giving) {
+        let waiting = match std::mem::replace(&mut *state, State::Giving { awaited: false }) {
             State::Asking(_) => {
                 *state = State::Asking(Some(told));
                 return;
@@ -131,14 +135,49 @@ struct Giving<'a> {
 
 impl Drop for Giving<'_> {
     fn drop(&mut self) {
-        let after = std::mem::replace(&mut self.after, State::Giving);
+        let after = std::mem::replace(&mut self.after, State::Over(Turned::Unwanted));
         let is_given = matches!(after, State::Over(Turned::Given));
-        *self.turning.state() = after;
+        let before = std::mem::replace(&mut *self.turning.state(), after);
+        let is_awaited = matches!(before, State::Giving { awaited: true });
         // To wake the lock thread takes longer than all of this, and who was given the lock is not polled before that. Where
         // nobody waits any more, the contender learns of it from whoever comes next, or by its timer. Looked at after the
         // state was set: who has come before must be asked for.
-        if !is_given || self.turning.contending.is_waited_for() {
+        if is_awaited || !is_given || self.turning.contending.is_waited_for() {
             self.turning.changed.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::Key;
+    use crate::scripted::Scripted;
+
+    fn giving(turning: &Turning) -> Giving<'_> {
+        *turning.state() = State::Giving { awaited: false };
+        Giving {
+            turning,
+            after: State::Over(Turned::Given),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_while_the_lock_is_given_learns_how_that_ends() {
+        let (_, shared) = Scripted::default().shared();
+        let timeline = shared.timeline(&Key::from("k")).unwrap();
+        let contending = Contending::new(shared, timeline, "k".to_owned(), Arc::default());
+        let turning = Turning::new(Arc::new(contending));
+        let given = giving(&turning);
+        let mut asked = Box::pin(turning.ask());
+        assert!((&mut asked).now_or_never().is_none());
+        drop(given);
+        assert!(matches!(asked.now_or_never(), Some(Err(Turned::Given))));
+        // Where nobody asks and nobody waits, nobody is woken.
+        drop(giving(&turning));
+        assert!(turning.changed().now_or_never().is_none());
+        assert!(matches!(turning.ask().now_or_never(), Some(Err(Turned::Given))));
     }
 }

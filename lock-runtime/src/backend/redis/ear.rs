@@ -2,6 +2,7 @@
 //!
 //! A word that arrives on the runtime of the caller for whom it is needs no change of threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use redis::aio::SendError;
@@ -53,7 +54,9 @@ impl Listening {
             match (push.kind, push.data.last()) {
                 (PushKind::Message, Some(Value::BulkString(message))) => {
                     if let Some(wakeups) = wakeups.upgrade() {
-                        wakeups.tell(message);
+                        // A subscriber that panics when it hears of the grant must not end the connection. What is told
+                        // arrives all the same (`waiter`), and the panic hook has noted it.
+                        drop(catch_unwind(AssertUnwindSafe(|| wakeups.tell(message))));
                     }
                 }
                 (PushKind::Subscribe, _) => armed.set(true),

@@ -161,11 +161,16 @@ impl Lanes {
         let mut guard = self.0.lanes();
         let table = guard.as_mut()?;
         let state = table.states.get_mut(&near.id());
-        if let Some(
-            State::Opening(Some(listening)) | State::Open(_, Hearing::Soon(listening) | Hearing::Now(listening)),
-        ) = &state
-            && let Some(ear) = listening.ear(moved.clone())
-        {
+        let listening = match &state {
+            Some(State::Opening(listening)) => listening.as_ref(),
+            Some(State::Open(lane, Hearing::Soon(listening) | Hearing::Now(listening)))
+                if lane.moves == self.0.moves() =>
+            {
+                Some(listening)
+            }
+            _ => None,
+        };
+        if let Some(ear) = listening.and_then(|listening| listening.ear(moved.clone())) {
             return Some(ear);
         }
         let now = Instant::now();
@@ -215,7 +220,7 @@ impl Table {
         if self.states.len() >= self.sweep_at {
             // Nobody tells that a runtime has ended. One that has not is seen again.
             self.states
-                .retain(|_, state| matches!(state, State::Open(..) | State::Opening(_) | State::Without(None)));
+                .retain(|_, state| matches!(state, State::Open(..) | State::Opening(_)));
             self.sweep_at = (self.states.len() * 2).max(KEPT);
         }
         self.states.insert(runtime, State::Seen);

@@ -1,10 +1,13 @@
 //! The answers of several servers to one caller, who is woken only when there may be enough of them.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tokio::task::unconstrained;
 
 use super::super::{BoxFuture, Failure};
 
@@ -46,13 +49,16 @@ impl<T> Answers<T> {
             self.calls.heard.store(0, Ordering::SeqCst);
             let mut waker = Context::from_waker(&self.waker);
             self.under_way
-                .retain_mut(|asked| match asked.answer.as_mut().poll(&mut waker) {
-                    Poll::Ready(answer) => {
-                        needed = each(asked.server, answer);
-                        false
-                    }
-                    Poll::Pending => true,
-                });
+                // Unconstrained: out of budget, tokio would wake all of them at once, or only one.
+                .retain_mut(
+                    |asked| match pin!(unconstrained(asked.answer.as_mut())).poll(&mut waker) {
+                        Poll::Ready(answer) => {
+                            needed = each(asked.server, answer);
+                            false
+                        }
+                        Poll::Pending => true,
+                    },
+                );
             let enough = needed.min(self.under_way.len());
             self.calls.enough.store(enough, Ordering::SeqCst);
             // What came meanwhile may have found a higher number.

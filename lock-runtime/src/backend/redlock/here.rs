@@ -52,7 +52,6 @@ impl Majority {
         lanes: Vec<Option<Lane>>,
         runtime: Handle,
     ) -> Result<Acquired, Failure> {
-        eprintln!("LANES");
         let (began, within) = (self.clock.now(), vote_time(ttl));
         let claimed = self.claimed(claim, ttl);
         self.group.ask_for(ttl);

@@ -3,7 +3,9 @@
 //! The client library writes each request by itself, and a write costs more than all the rest of a request. So where
 //! several are under way on a lane already, what comes in one turn of its runtime goes out in one piece.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use futures_util::poll;
 use redis::aio::MultiplexedConnection;
@@ -99,7 +101,7 @@ impl Plan {
     async fn carry_out(mut self, connection: MultiplexedConnection) {
         while !self.over {
             // Who is ready to run may want to send something, too.
-            tokio::task::yield_now().await;
+            to_the_back().await;
             let mut sending = Box::pin(self.take().send(connection.clone()));
             // From its first poll on it is in the connection's own queue. Who comes now is behind it.
             if poll!(&mut sending).is_pending() {
@@ -127,10 +129,28 @@ impl Plan {
 impl Drop for Plan {
     fn drop(&mut self) {
         if !self.over {
-            drop(self.take());
-            self.together.state().planned = false;
+            let mut state = self.together.state();
+            state.planned = false;
+            let waiting = std::mem::take(&mut state.waiting);
+            state.under_way -= waiting.len();
+            drop(state);
+            drop(waiting);
         }
     }
+}
+
+/// Lets the tasks run that are ready. Not `yield_now`: that waits for the worker on which it is called, which may have gone
+/// on to something that blocks; in the queue another worker takes it.
+async fn to_the_back() {
+    let mut is_woken = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_woken, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Requests that are sent together.
@@ -152,7 +172,13 @@ impl Batch {
         if answers.is_empty() {
             return;
         }
-        let replies = connection.send_packed_commands(&pipeline, 0, answers.len()).await;
+        let count = answers.len();
+        let replies = tokio::select! {
+            biased;
+            replies = connection.send_packed_commands(&pipeline, 0, count) => replies,
+            // Nobody waits any more, be it that there will be no answer.
+            () = given_up(&mut answers) => return,
+        };
         let mut replies = match replies {
             Ok(replies) => Ok(replies.into_iter()),
             Err(error) => Err(error),
@@ -165,6 +191,13 @@ impl Batch {
             // Whoever has given up has cleared up.
             let _ = answer.send(reply);
         }
+    }
+}
+
+/// Resolves when nobody waits for any of these.
+async fn given_up(answers: &mut [oneshot::Sender<RedisResult<Value>>]) {
+    for answer in answers {
+        answer.closed().await;
     }
 }
 
