@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use redis::aio::MultiplexedConnection;
@@ -15,6 +16,9 @@ use tokio::sync::oneshot;
 
 /// So many may be under way that each went out by itself: few gain nothing by waiting for others.
 const ALONE: usize = 4;
+
+/// After so long without an answer they may as well: a server that hangs gains nothing either, and to wait costs a turn.
+const SILENT: Duration = Duration::from_millis(20);
 
 /// The requests of one connection.
 #[derive(Default)]
@@ -28,6 +32,8 @@ struct State {
     /// How many have been sent, or wait to be, and have no answer yet.
     under_way: usize,
     waiting: Vec<Waiting>,
+    /// When something was answered last.
+    heard: Option<Instant>,
     /// A task is going to send those who wait. While it does, nobody overtakes them.
     planned: bool,
 }
@@ -70,7 +76,7 @@ impl Together {
     ) -> Option<oneshot::Receiver<RedisResult<Value>>> {
         let mut state = self.state();
         state.under_way += 1;
-        if state.under_way <= ALONE && !state.planned {
+        if !state.planned && (state.under_way <= ALONE || state.is_silent()) {
             return None;
         }
         let (answer, answered) = oneshot::channel();
@@ -88,6 +94,12 @@ impl Together {
             runtime.spawn(plan.carry_out(connection.clone()));
         }
         Some(answered)
+    }
+}
+
+impl State {
+    fn is_silent(&self) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() > SILENT)
     }
 }
 
@@ -209,7 +221,11 @@ struct UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.together.state().under_way -= self.count;
+        let mut state = self.together.state();
+        state.under_way -= self.count;
+        if state.under_way >= ALONE {
+            state.heard = Some(Instant::now());
+        }
     }
 }
 
@@ -334,5 +350,17 @@ mod tests {
         drop(theirs);
         assert!(ours.block_on(join_all(asked)).iter().all(Result::is_err));
         assert!(is_idle(&together));
+    }
+
+    #[tokio::test]
+    async fn while_there_is_no_answer_each_goes_out_by_itself() {
+        let server = Server::start();
+        let (connection, together) = (connected(&server).await, Arc::<Together>::default());
+        let join = || together.join(&connection, &Handle::current(), &append(1));
+        together.state().under_way = 10;
+        together.state().heard = Some(Instant::now() - SILENT * 2);
+        assert!(join().is_none());
+        together.state().heard = Some(Instant::now() + SILENT);
+        assert!(join().is_some());
     }
 }
