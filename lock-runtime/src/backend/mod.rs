@@ -174,6 +174,7 @@ pub(crate) enum Applied {
 /// may be missed, so the waiter keeps a timer as well. Dropping it passes an unused wake-up on.
 pub(crate) trait Wakeup: Send {
     /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()>;
     /// Resolves at the next wake-up. Cancel safe.
     fn woken(&mut self) -> BoxFuture<'_, ()>;

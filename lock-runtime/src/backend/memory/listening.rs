@@ -69,6 +69,7 @@ impl Listener {
 }
 
 impl Wakeup for Listener {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -108,6 +108,7 @@ impl Ear {
     }
 
     /// Resolves when something is heard there, or (false) never will be. Cancel safe.
+    #[cfg(any(feature = "queue", test))]
     pub(super) async fn armed(&mut self) -> bool {
         tokio::select! {
             biased;

@@ -176,8 +176,7 @@ impl Lanes {
         let now = Instant::now();
         let is_deaf = !self.0.hears || table.deaf_until.is_some_and(|until| until > now);
         let (listening, ear) = match state {
-            // Soon, or never.
-            Some(State::Opening(None) | State::Without(None)) => return None,
+            Some(State::Without(None)) => return None,
             Some(State::Without(Some(until))) if *until > now => return None,
             _ if is_deaf => return None,
             _ => Listening::new(format!("{}:{:016x}", self.0.channel, fastrand::u64(..)), moved),
@@ -313,7 +312,10 @@ impl Shared {
             runtime: caller.id(),
             number: lane.number,
         };
-        this.set(caller.id(), State::Open(lane, hearing));
+        let hears = matches!(hearing, Hearing::Now(_));
+        if !this.set(caller.id(), State::Open(lane, hearing), hears) {
+            return;
+        }
         // Dropped when the runtime ends, or nobody has the lane any more.
         caller.spawn(async move {
             let _end = end;
@@ -341,15 +343,21 @@ impl Shared {
         }
     }
 
-    fn set(&self, runtime: runtime::Id, state: State) {
+    /// What a runtime has from now on. One that hears nothing does not take the place of one that is, or is being, opened
+    /// because somebody waits meanwhile: then false.
+    fn set(&self, runtime: runtime::Id, state: State, hears: bool) -> bool {
         let mut lanes = self.lanes();
-        let before = match lanes.as_mut() {
-            Some(lanes) => lanes.states.insert(runtime, state),
-            None => Some(state),
+        let (is_set, before) = match lanes.as_mut() {
+            Some(lanes) if !hears && !matches!(lanes.states.get(&runtime), Some(State::Opening(None))) => {
+                (false, Some(state))
+            }
+            Some(lanes) => (true, lanes.states.insert(runtime, state)),
+            None => (false, Some(state)),
         };
         drop(lanes);
         // Outside of the mutex: a lane that goes wakes who waits for that.
         drop(before);
+        is_set
     }
 
     fn moves(&self) -> u64 {

@@ -126,6 +126,7 @@ fn join(wakeups: &Arc<Wakeups>, channel: &str, runtime: &Handle) -> Waiter {
 }
 
 impl Wakeup for InLine {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Heard::There(ear) = &mut self.heard

@@ -337,6 +337,7 @@ pub(super) struct Waiter {
 }
 
 impl Wakeup for Waiter {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.armed.armed())
     }

@@ -23,6 +23,7 @@ impl MajorityWakeup {
 }
 
 impl Wakeup for MajorityWakeup {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         let quorum = self.quorum;
         let mut armed: FuturesUnordered<_> = self.wakeups.iter_mut().map(|wakeup| wakeup.armed()).collect();

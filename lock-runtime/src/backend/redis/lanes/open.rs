@@ -21,8 +21,12 @@ pub(super) async fn open(shared: Arc<Shared>, caller: Handle, again: bool) {
                 shared.replaced.send_modify(|count| *count += 1);
             }
         }
-        Ok(Opened::Unable) => shared.set(caller.id(), State::Without(None)),
-        Ok(Opened::Failed) | Err(_) => shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE))),
+        Ok(Opened::Unable) => {
+            shared.set(caller.id(), State::Without(None), false);
+        }
+        Ok(Opened::Failed) | Err(_) => {
+            shared.set(caller.id(), State::Without(Some(Instant::now() + PAUSE)), false);
+        }
     }
 }
 

@@ -90,10 +90,14 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 
     // In strict order, too, the process whose turn is the last is done three turns after the first: of 8 turns each that is
     // a tenth of the time.
-    let longer = Row::new(6, "processes-1ms-longer", "the same with 32 calls for each task: spread between processes")
-        .target("3 %")
-        .peer("30 %")
-        .check(Check::value("spread", OURS, "spread").at_most(3.0));
+    let longer = Row::new(
+        6,
+        "processes-1ms-longer",
+        "the same with 32 calls for each task: spread between processes",
+    )
+    .target("3 %")
+    .peer("30 %")
+    .check(Check::value("spread", OURS, "spread").at_most(3.0));
     measure(bench, longer, bench.size(3, 1), four(32, 1000))
 }
 
