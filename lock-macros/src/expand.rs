@@ -48,18 +48,16 @@ pub(crate) fn expand(plan: &Plan, item: &Item) -> TokenStream {
 /// Output, for most functions:
 ///
 /// ```text
-/// let mut __call = call::<Ret>(&const { Spec::retry() });
+/// let mut __call = call::<Ret>(Spec::RETRY);
 /// Call::manager(&mut __call, &(manager));           // with `manager`
-/// Call::key(&mut __call, key);
-/// let __body = pin!(Some(async move { .. }));
-/// let __output = Call::complete(&mut __call, __body).await;
-/// return __output;
+/// Call::part(&mut __call, "order:", &id);
+/// return Complete { call: &mut __call, body: pin!(Some(async move { .. })) }.await;
 /// ```
 ///
 /// `__call` holds the lock and is declared before the body: dropped in the middle, the body's locals and all parameters
-/// go first, then the lock. `complete` empties `__body` before it gives the lock back, for the same order on completion.
-/// The body is passed as `Pin<&mut _>` because a future that is passed by value takes its space twice. One call and one
-/// `await`, because each is paid for by whoever compiles it.
+/// go first, then the lock. `Complete` empties its `body` before it gives the lock back, for the same order on completion.
+/// The body is passed as `Pin<&mut _>` because a future that is passed by value takes its space twice. Few statements, few
+/// types and one `await`, because each is paid for by whoever compiles it.
 fn wrap(plan: &Plan, item: &Item) -> TokenStream {
     if plan.later.is_some() || plan.compensation.is_some() || signature::has_patterns(item) {
         return wrap_in_steps(plan, item);
@@ -67,22 +65,20 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
     let private = Private::of(plan);
     let spec = spec(&private, &plan.spec);
     let call = mixed("__call");
-    let body = mixed("__body");
-    let output = mixed("__output");
-    let call_type = call_path(&private, plan);
     let begin = begin(&private, plan, item);
     let manager = manager(&private, plan, &call);
-    let key = key(&private, &plan.key);
-    let future = body_future(item);
+    let key = key(&private, plan, &call);
+    let future = body_future(&private, item);
     quote_spanned! {mixed_site()=>
-        let mut #call = #begin(&const { #spec });
+        let mut #call = #begin(#spec);
         #manager
-        #call_type::key(&mut #call, #key);
-        let #body = ::core::pin::pin!(::core::option::Option::Some(#future));
+        #key
         // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
-        let #output = #call_type::complete(&mut #call, #body).await;
-        #[allow(clippy::let_and_return, clippy::needless_return)]
-        return #output;
+        return #private::Complete {
+            call: &mut #call,
+            body: ::core::pin::pin!(::core::option::Option::Some(#future)),
+        }
+        .await;
     }
 }
 
@@ -90,14 +86,14 @@ fn wrap(plan: &Plan, item: &Item) -> TokenStream {
 /// body has not taken, arguments that are stored:
 ///
 /// ```text
-/// let mut __call = Call::new(&const { Spec::retry() }, returns::<Ret>());
+/// let mut __call = Call::new(Spec::RETRY, returns::<Ret>());
 /// let __ended;
 /// let __kept;                                       // with `compensate`
 /// {
 ///     let (x, _) = __arg0;                          // for parameters that are patterns
 ///     __kept = (Clone::clone(&id),);                // with `compensate`
 ///     Call::manager(&mut __call, &(manager));       // with `manager`
-///     Call::key(&mut __call, key);
+///     Call::part(&mut __call, "order:", &id);
 ///     let __body = pin!(async move { .. });
 ///     __ended = Call::run(&mut __call, __body).await;
 /// }
@@ -135,8 +131,8 @@ fn wrap_in_steps(plan: &Plan, item: &Item) -> TokenStream {
         quote_spanned!(mixed_site()=> #kept = (#(#clones,)*);)
     });
     let manager = manager(&private, plan, &call);
-    let key = key(&private, &plan.key);
-    let future = body_future(item);
+    let key = key(&private, plan, &call);
+    let future = body_future(&private, item);
     let end = match compensation {
         None => quote_spanned!(mixed_site()=> #call_type::end(&mut #call, #ended).await),
         Some(compensation) => end_or_compensate(compensation, item, [&call_type, &call, &ended, &kept]),
@@ -150,14 +146,14 @@ fn wrap_in_steps(plan: &Plan, item: &Item) -> TokenStream {
     };
     quote_spanned! {mixed_site()=>
         #items
-        let mut #call = #call_type::new(&const { #spec }, #returns #function);
+        let mut #call = #call_type::new(#spec, #returns #function);
         let #ended;
         #declare_kept
         {
             #destructure
             #keep
             #manager
-            #call_type::key(&mut #call, #key);
+            #key
             #run
         }
         // Not as the last expression: before edition 2024 its temporaries would outlive the locals.
@@ -171,7 +167,7 @@ fn wrap_in_steps(plan: &Plan, item: &Item) -> TokenStream {
 ///
 /// ```text
 /// async move {
-///     if false { let __ret: Ret = loop {}; return __ret; }
+///     if false { return never::<Ret>(); }
 ///     let _ = &last_parameter; .. let _ = &first_parameter;
 ///     { statements }
 /// }
@@ -181,27 +177,11 @@ fn wrap_in_steps(plan: &Plan, item: &Item) -> TokenStream {
 /// does, so that coercions and `?` work as in the plain function, and mistakes are reported where
 /// they are. Mentioning every parameter makes the block capture it, also when the body does not use
 /// it; in reverse, because captures are dropped in the order in which they are captured.
-fn body_future(item: &Item) -> TokenStream {
+fn body_future(private: &Private<'_>, item: &Item) -> TokenStream {
     let edge = output::erased(item).map(|ty| {
         let here = located(&ty);
-        let ret = proc_macro2::Ident::new("__ret", here);
-        quote_spanned! {here=>
-            #[allow(
-                unknown_lints,
-                unreachable_code,
-                clippy::diverging_sub_expression,
-                clippy::empty_loop,
-                clippy::infinite_loop,
-                clippy::let_unit_value,
-                clippy::let_with_type_underscore,
-                clippy::needless_return,
-                clippy::unreachable,
-            )]
-            if false {
-                let #ret: #ty = loop {};
-                return #ret;
-            }
-        }
+        let private = private.at(here);
+        quote_spanned!(here=> if false { return #private::never::<#ty>(); })
     });
     let touches = signature::touch_parameters(item);
     // Ours, so that nobody finds them superfluous, and where the function's are, for the error that a
@@ -316,33 +296,48 @@ fn returns(private: &Private<'_>, plan: &Plan, item: &Item) -> TokenStream {
     }
 }
 
-fn key(private: &Private<'_>, key: &Key) -> TokenStream {
-    match key {
+/// Output: `Call::part(&mut __call, "order:", &id);`, for each value one; `Call::text` for what is behind the last.
+fn key(private: &Private<'_>, plan: &Plan, call: &TokenStream) -> TokenStream {
+    let call_type = call_path(private, plan);
+    let (span, parts) = match &plan.key {
         Key::Expression(expr) => {
             let span = located(expr);
             let private = private.at(span);
-            quote_spanned!(span=> #private::key(#expr))
+            let key = quote_spanned!(span=> #private::key(#expr));
+            return quote_spanned!(mixed_site()=> #call_type::key(&mut #call, #key););
         }
-        Key::Template(span, parts) => {
-            let span = span.resolved_at(Span::mixed_site());
-            let parts = parts.iter().map(|part| match part {
-                KeyPart::Literal(text) => quote_spanned!(mixed_site()=> .literal(#text)),
-                KeyPart::Value(value) => quote_spanned!(span=> .value(&#value)),
-            });
-            quote_spanned!(mixed_site()=> #private::template() #(#parts)* .key())
+        Key::Template(span, parts) => (span.resolved_at(Span::mixed_site()), parts),
+    };
+    let here = call_path(&private.at(span), plan);
+    let mut text = String::new();
+    let mut tokens = TokenStream::new();
+    for part in parts {
+        match part {
+            KeyPart::Literal(literal) => text.push_str(literal),
+            KeyPart::Value(value) => {
+                let part = quote_spanned!(span=> #here::part);
+                let value = quote_spanned!(span=> &#value);
+                tokens.extend(quote_spanned!(mixed_site()=> #part(&mut #call, #text, #value);));
+                text.clear();
+            }
         }
     }
+    if !text.is_empty() || tokens.is_empty() {
+        tokens.extend(quote_spanned!(mixed_site()=> #call_type::text(&mut #call, #text);));
+    }
+    tokens
 }
 
+/// Output: `Spec::RETRY`, or `&const { Spec::retry().ttl(..) }`: a constant here is one more body to compile.
 fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
-    let policy = match spec.policy {
+    let (plain, policy) = match spec.policy {
         // Who holds the lock is not waited for, and then the call is stored.
-        Policy::Fail | Policy::Queue => quote!(fail),
-        Policy::Retry => quote!(retry),
-        Policy::Skip => quote!(skip),
+        Policy::Fail | Policy::Queue => (quote!(FAIL), quote!(fail)),
+        Policy::Retry => (quote!(RETRY), quote!(retry)),
+        Policy::Skip => (quote!(SKIP), quote!(skip)),
     };
-    let mut tokens = quote_spanned!(mixed_site()=> #private::Spec::#policy());
-    let mut set = |option: TokenStream| tokens.extend(quote_spanned!(mixed_site()=> .#option));
+    let mut options = TokenStream::new();
+    let mut set = |option: TokenStream| options.extend(quote_spanned!(mixed_site()=> .#option));
     let once = |name: &str, duration: Option<Duration>| {
         let name = mixed(name);
         duration
@@ -373,5 +368,8 @@ fn spec(private: &Private<'_>, spec: &Spec) -> TokenStream {
     .into_iter()
     .flatten()
     .for_each(&mut set);
-    tokens
+    if options.is_empty() {
+        return quote_spanned!(mixed_site()=> #private::Spec::#plain);
+    }
+    quote_spanned!(mixed_site()=> &const { #private::Spec::#policy() #options })
 }

@@ -4,7 +4,7 @@
 use crate::item::Item;
 use crate::params::{Param, ParamKind};
 use proc_macro2::{Span, TokenStream};
-use quote::quote_spanned;
+use quote::{quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, FnArg, Ident, Pat, PatIdent, PatType, Signature, parse_quote};
 
@@ -138,9 +138,14 @@ fn touch(param: &Param) -> TokenStream {
     names
         .into_iter()
         .map(|name| {
+            // Only where there is something to allow: whoever compiles this pays for each attribute.
+            let allowed = name
+                .to_string()
+                .starts_with('_')
+                .then(|| quote!(#[allow(clippy::used_underscore_binding)]));
             quote_spanned! {Span::mixed_site()=>
                 #(#cfgs)*
-                #[allow(clippy::used_underscore_binding)]
+                #allowed
                 let _ = &#name;
             }
         })

@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use crate::Fence;
-use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Turn, Value};
+use crate::backend::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Turn, Value};
 use crate::clock::Moment;
 use crate::grant::deadline;
 use crate::manager::Shared;
 use crate::release::{Behind, clear_up};
 use crate::timeline::{Elapsed, Timeline};
+use crate::{Fence, Key};
 
 /// The longest wait for one answer.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 
 /// What to store for a new hold. The token is random, from the operating system: a copy of this process, or of its
 /// virtual machine, must not draw the same one.
-pub(crate) fn claim(shared: &Shared, name: String) -> Claim {
+pub(crate) fn claim(shared: &Shared, key: Key) -> Claim {
     let value = Value {
         token: Uuid::new_v4(),
         owner: Some(Arc::clone(&shared.owner)),
     };
-    Claim { name, value }
+    Claim { key, value }
 }
 
 /// Why there is no hold yet.
@@ -61,6 +61,8 @@ pub(crate) struct Attempts {
     /// A request is under way whose answer is not known, on this route; set before it is sent. Or it was granted, and is
     /// not kept yet.
     pending: Option<u64>,
+    /// It has the lock, which nobody keeps yet.
+    granted: bool,
     /// An answer was lost: the request may still arrive.
     unknown: bool,
     /// The claim may stand in line at the backend.
@@ -82,6 +84,7 @@ impl Attempts {
             claim,
             ttl,
             pending: None,
+            granted: false,
             unknown: false,
             in_line: false,
         }
@@ -112,20 +115,25 @@ impl Attempts {
         self.answered(answer, sent)
     }
 
-    /// One request over a connection of the caller's own runtime, if there is one.
-    pub(crate) async fn request_here(&mut self) -> Option<Result<Got, Denied>> {
+    /// One request over a connection of the caller's own runtime, if there is one. Cancel safe, as dropping this.
+    pub(crate) async fn request_here(&mut self, within: Duration) -> Option<Result<Got, Denied>> {
         let runtime = self.timeline.runtime();
-        let (route, answer) = self.shared.backend.acquire_here(&self.claim, self.ttl, runtime)?;
-        let sent = match self.begin(route) {
+        let under_way = self.shared.backend.acquire_here(&self.claim, self.ttl, runtime)?;
+        let sent = match self.begin(under_way.route) {
             Ok(sent) => sent,
             Err(denied) => return Some(Err(denied)),
         };
-        let answer = self.timeline.within(sent.plus(ANSWER), answer).await;
-        let answer = answer.unwrap_or_else(|Elapsed| {
-            self.shared.backend.no_answer(route);
-            Err(no_answer())
-        });
-        Some(self.answered(answer, sent))
+        let limit = within.min(under_way.within);
+        match self.timeline.within(sent.plus(limit), under_way.answer).await {
+            Ok(answer) => Some(self.answered(answer, sent)),
+            Err(Elapsed) => {
+                self.shared.backend.no_answer(under_way.route);
+                self.pending = None;
+                // Nobody has taken it back, neither a backend that would have with its answer.
+                self.unknown = true;
+                Some(Err(Denied::Failed(no_answer(limit))))
+            }
+        }
     }
 
     /// One request of a claim that waits.
@@ -141,9 +149,23 @@ impl Attempts {
         self.answered(answer, sent)
     }
 
+    /// Gives up the claim's place in the backend's line, and what it may have been given there.
+    pub(crate) async fn leave_line(&mut self) {
+        if self.in_line {
+            let left = self
+                .shared
+                .backend
+                .release(&self.claim, Leave::Nothing, ANSWER / 4)
+                .await;
+            // Otherwise it is cleared up as ever.
+            self.in_line = left.is_err();
+        }
+    }
+
     /// The backend has told that the lock is this claim's, for `lease`, at an unknown moment after its last answer.
     pub(crate) fn told(&mut self, fence: Fence, lease: Duration) -> Got {
         self.pending = Some(self.shared.backend.route());
+        self.granted = true;
         Got {
             fence,
             sent: self.answered,
@@ -154,7 +176,7 @@ impl Attempts {
     }
 
     fn begin(&mut self, route: u64) -> Result<Moment, Denied> {
-        if self.shared.closing.is_cancelled() {
+        if self.shared.is_closing() {
             return Err(Denied::ShutDown);
         }
         self.pending = Some(route);
@@ -176,8 +198,9 @@ impl Attempts {
             }
             Err(failure) => {
                 self.pending = None;
-                // A majority takes its failed attempts back by itself.
-                self.unknown |= failure.applied == Applied::Unknown && !self.shared.backend.is_quorum();
+                // A majority takes its failed attempts back by itself. What was granted before is still there.
+                let is_left = failure.applied == Applied::Unknown || self.granted;
+                self.unknown |= is_left && !self.shared.backend.is_quorum();
                 Err(Denied::Failed(failure))
             }
         }
@@ -185,8 +208,9 @@ impl Attempts {
 
     fn granted(&mut self, fence: Fence, sent: Moment) -> Result<Got, Denied> {
         let granted = self.timeline.clock.now();
+        self.granted = true;
         // Where it is not kept, `pending` stays set or `unknown` is set, and the grant is cleared up.
-        if self.shared.closing.is_cancelled() {
+        if self.shared.is_closing() {
             return Err(Denied::ShutDown);
         }
         if granted >= deadline(sent, self.ttl) {
@@ -206,6 +230,7 @@ impl Attempts {
     /// may still arrive.
     pub(crate) fn keep(&mut self) -> bool {
         self.pending = None;
+        self.granted = false;
         self.in_line = false;
         std::mem::take(&mut self.unknown)
     }
@@ -213,12 +238,13 @@ impl Attempts {
     /// Takes back what the claim got, may have got, or may still get, and goes on with another one.
     pub(crate) fn renew_claim(&mut self) {
         self.take_back();
-        self.claim = claim(&self.shared, self.claim.name.clone());
+        self.claim = claim(&self.shared, self.claim.key.clone());
     }
 
     fn take_back(&mut self) {
         let (pending, unknown) = (self.pending.take(), std::mem::take(&mut self.unknown));
         let in_line = std::mem::take(&mut self.in_line);
+        self.granted = false;
         let behind = match pending {
             _ if unknown => Behind::Lost,
             Some(route) => Behind::Route(route),
@@ -236,12 +262,12 @@ impl Drop for Attempts {
     }
 }
 
-fn no_answer() -> Failure {
+fn no_answer(within: Duration) -> Failure {
     Failure {
         kind: FailureKind::Transient,
         applied: Applied::Unknown,
         reason: format!(
-            "there was no answer within {ANSWER:?}; the server hangs, is overloaded, or the network is cut"
+            "there was no answer within {within:?}; the server hangs, is overloaded, or the network is cut"
         ),
         source: None,
     }

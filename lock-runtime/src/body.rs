@@ -2,8 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::LostReason;
 use crate::backend::BoxFuture;
@@ -33,52 +32,73 @@ pub(crate) async fn under<F: Future>(
     mut body: Pin<&mut F>,
 ) -> Result<F::Output, LostReason> {
     let mut watch = Watch::New(false);
-    poll_fn(|context| poll(ownership, on_lost, &mut watch, body.as_mut(), context)).await
+    poll_fn(|context| {
+        let mut output = Poll::Pending;
+        match ready!(poll(
+            ownership,
+            on_lost,
+            &mut watch,
+            body.as_mut(),
+            context,
+            &mut output
+        )) {
+            None => output.map(Ok),
+            Some(reason) => Poll::Ready(Err(reason)),
+        }
+    })
+    .await
 }
 
-/// One poll of [`under`]. The body's type is of no matter, so that this is compiled once for each type of output.
+/// One poll of [`under`]. Ready with the `output`, or with why there is none. The body's type is of no matter, so that
+/// this is compiled once for each type of output; which is put where it is to stay, because it may be large.
 pub(crate) fn poll<T>(
     ownership: &mut Option<Ownership>,
     on_lost: OnLost,
     watch: &mut Watch,
     body: Pin<&mut dyn Future<Output = T>>,
     context: &mut Context<'_>,
-) -> Poll<Result<T, LostReason>> {
+    output: &mut Poll<T>,
+) -> Poll<Option<LostReason>> {
     let aborts = on_lost == OnLost::Abort;
     let is_fresh = matches!(watch, Watch::New(true));
     if is_fresh {
         *watch = Watch::New(false);
     } else if aborts && let Some(reason) = ownership.as_ref().and_then(|part| part.hold().lost_reason()) {
-        return Poll::Ready(Err(reason));
+        return Poll::Ready(Some(reason));
     }
     let span = ownership.as_ref().and_then(|part| part.hold().telemetry.span());
-    let poll = || scope::within(ownership, || body.poll(context));
-    let polled = match span {
+    let poll = || scope::within(ownership, || *output = body.poll(context));
+    match span {
         None => poll(),
         Some(span) => span.in_scope(poll),
-    };
+    }
     let Some(part) = ownership.as_ref() else {
         // There is one whenever a body is polled.
-        return polled.map(Ok);
+        return if output.is_ready() {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        };
     };
     let hold = part.hold();
-    match polled {
+    match output {
         // Asked again: a body that blocked its thread past the deadline has not finished under the lock.
-        Poll::Ready(output) => {
+        Poll::Ready(_) => {
             if let Watch::Registered = watch {
                 // A lease may keep the hold for long, and is not to keep the task.
                 drop(hold.body.take());
             }
-            Poll::Ready(match hold.lost_when_finished() {
-                Some(reason) if aborts => Err(reason),
-                Some(_) | None => Ok(output),
-            })
+            let lost = hold.lost_when_finished().filter(|_| aborts);
+            if lost.is_some() {
+                *output = Poll::Pending;
+            }
+            Poll::Ready(lost)
         }
         Poll::Pending if aborts => {
             watch.listen(part, context);
             // A loss that was noticed before it was listened for has woken nobody.
             hold.loss_noticed()
-                .map_or(Poll::Pending, |reason| Poll::Ready(Err(reason)))
+                .map_or(Poll::Pending, |reason| Poll::Ready(Some(reason)))
         }
         Poll::Pending => Poll::Pending,
     }
@@ -93,8 +113,8 @@ impl Watch {
             return;
         }
         if !matches!(self, Self::Listens(_)) {
-            let hold = Arc::clone(part.hold());
-            *self = Self::Listens(Box::pin(async move { hold.lost().await }));
+            let lease = part.lease().clone();
+            *self = Self::Listens(Box::pin(async move { lease.hold().lost().await }));
         }
         if let Self::Listens(lost) = self
             && lost.as_mut().poll(context).is_ready()

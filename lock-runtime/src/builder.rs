@@ -91,7 +91,8 @@ impl LockManagerBuilder {
 
     /// Opens a connection on each tokio runtime that calls this manager more than once, besides the one on the manager's
     /// own thread: acquires and releases then need no change of threads, which costs about as much as the requests
-    /// themselves. On unless set, but off in programs that are built with `panic = "abort"`.
+    /// themselves, and who waits there is told over it that the lock is its own. With independent servers (redlock) it is one
+    /// to each of them. On unless set, but off in programs that are built with `panic = "abort"`.
     ///
     /// Turn it off for runtimes that were built without `enable_io`: tokio panics in a task of its own when a connection
     /// is tried there, which is caught, noted by the panic hook, and not tried again.
@@ -101,7 +102,7 @@ impl LockManagerBuilder {
     }
 
     /// Hands a lease on to the next who waits for it in this process, without a round trip, before it is given back: at
-    /// most 64 times and for a tenth of a second, and only to those who waited already when it was got. Each hold has a
+    /// most 63 times and for a tenth of a second, and only to those who waited already when it was got. Each hold has a
     /// fence of its own; the backend sees one token for all of them. On unless set; not on independent servers (redlock).
     ///
     /// Turn it off where each hold is to have a token of its own, or where processes are to be served strictly in turns.

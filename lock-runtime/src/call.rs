@@ -2,15 +2,17 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::acquire::{Acquiring, Begun};
 use crate::backend::BoxFuture;
 use crate::body::Watch;
-use crate::manager::{Acquiring, Begun};
+use crate::complete::Slot;
+use crate::ended::{Ended, Fate, awaited, confirm};
 use crate::outcome::{Lockable, Returns, Skippable, returns, returns_or_skips};
-use crate::ownership::{Ending, Ownership};
-use crate::release::ReleaseEnd;
-use crate::template::ManagerRef;
+use crate::ownership::Ownership;
+use crate::template::{Asked, KeyValue, ManagerRef, Template};
 use crate::terms::{OnConflict, OnLost, Spec};
 use crate::{Key, LockError, LockManager, LostReason, body};
 
@@ -26,13 +28,14 @@ pub struct Call<R> {
 }
 
 /// What a call waits for, apart from its body. Both are boxed, because what they keep would be in every future of every
-/// annotated function, and again in each that calls it.
+/// annotated function, and again in each that calls it. The manager is a trait object for the same reason as the hold
+/// in a [`Lease`](crate::Lease).
 enum Aside<R> {
     /// For nothing yet: it has not begun.
     Begin {
-        key: Option<Key>,
+        key: Option<Template>,
         /// Instead of the installed one.
-        manager: Option<LockManager>,
+        manager: Option<Arc<dyn Asked>>,
     },
     /// For the lock.
     Acquiring(Acquiring),
@@ -56,21 +59,6 @@ pub const fn call_or_skip<R: Skippable>(spec: &'static Spec) -> Call<R> {
     Call::new(spec, returns_or_skips())
 }
 
-/// How the body of a call ended.
-pub enum Ended<R> {
-    /// With its output.
-    Finished(R),
-    /// It was stopped, because the lease was lost; it must be dropped by now.
-    Lost {
-        /// The lock that was held.
-        key: Key,
-        /// Why it is not held any more.
-        reason: LostReason,
-    },
-    /// It never ran.
-    Refused(R),
-}
-
 impl<R> Call<R> {
     /// A call that holds nothing yet.
     #[must_use]
@@ -89,14 +77,36 @@ impl<R> Call<R> {
     /// The lock to take.
     pub fn key(&mut self, wanted: Key) {
         if let Aside::Begin { key, .. } = &mut self.aside {
-            *key = Some(wanted);
+            *key = Some(Template::of(wanted));
+        }
+    }
+
+    /// Adds a template's literal text to the lock to take, as it is.
+    pub fn text(&mut self, text: &str) {
+        if let Some(key) = self.template() {
+            key.text(text);
+        }
+    }
+
+    /// Adds literal text, and behind it a placeholder's value, encoded. One call, because most keys are one such pair.
+    pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
+        if let Some(key) = self.template() {
+            key.part(text, value);
+        }
+    }
+
+    fn template(&mut self) -> Option<&mut Template> {
+        match &mut self.aside {
+            Aside::Begin { key, .. } => Some(key.get_or_insert_default()),
+            _ => None,
         }
     }
 
     /// The manager to ask instead of the installed one.
     pub fn manager<M: ManagerRef + ?Sized>(&mut self, asked: &M) {
         if let Aside::Begin { manager, .. } = &mut self.aside {
-            *manager = Some(asked.manager().clone());
+            let LockManager(shared) = asked.manager().clone();
+            *manager = Some(shared);
         }
     }
 
@@ -107,26 +117,37 @@ impl<R> Call<R> {
         Run { call: self, body }
     }
 
-    /// The whole of a call: acquires the lock, polls `body` under it, drops the body with the function's parameters, and
-    /// releases the lock; a lost lease is an error.
-    pub fn complete<'a, F: Future<Output = R>>(&'a mut self, body: Pin<&'a mut Option<F>>) -> Complete<'a, R, F> {
-        Complete { call: self, body }
+    /// One poll of [`Complete`](crate::complete::Complete).
+    pub(crate) fn poll_complete(&mut self, body: &mut dyn Slot<R>, context: &mut Context<'_>) -> Poll<R> {
+        if let Some(running) = body.running() {
+            // It stays where it is, because moving it would cost as much as all the rest of this.
+            let mut output = Poll::Pending;
+            let fate = ready!(self.poll_run(running, context, &mut output));
+            body.clear();
+            self.release_after(fate, &mut output);
+            if output.is_ready() {
+                return output;
+            }
+        }
+        self.poll_release(context)
     }
 
-    /// The body is dropped by now. The output, or `None`: the release is waited for.
-    fn release_after(&mut self, ended: Ended<R>) -> Option<R> {
+    /// The body is dropped by now. Takes the output away again if the release is to be waited for.
+    fn release_after(&mut self, fate: Fate, output: &mut Poll<R>) {
+        let lost = match fate {
+            Fate::Lost(reason) => self.lost(reason),
+            Fate::Finished | Fate::Refused => None,
+        };
         let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
-        let confirmed = awaited(ending, &ended);
-        let output = match ended {
-            Ended::Finished(output) | Ended::Refused(output) => output,
-            Ended::Lost { key, reason } => (self.returns.refused)(LockError::Lost { key, reason }),
-        };
-        let Some(ending) = confirmed else {
-            self.aside = Aside::Over;
-            return Some(output);
-        };
-        self.aside = Aside::Releasing(Box::pin(confirm(ending)), Box::new(output));
-        None
+        let confirmed = awaited(ending, fate);
+        if let Some(error) = lost {
+            *output = Poll::Ready((self.returns.refused)(error));
+        }
+        if let Some(ending) = confirmed
+            && let Poll::Ready(output) = std::mem::replace(output, Poll::Pending)
+        {
+            self.aside = Aside::Releasing(Box::pin(confirm(ending)), Box::new(output));
+        }
     }
 
     fn poll_release(&mut self, context: &mut Context<'_>) -> Poll<R> {
@@ -140,15 +161,19 @@ impl<R> Call<R> {
         }
     }
 
-    fn poll_run(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
-        if !matches!(self.aside, Aside::Watch(_)) {
-            match self.poll_hold(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Ended::Refused(self.refuse(error))),
-                Poll::Pending => return Poll::Pending,
-            }
+    fn poll_run(
+        &mut self,
+        body: Pin<&mut dyn Future<Output = R>>,
+        context: &mut Context<'_>,
+        output: &mut Poll<R>,
+    ) -> Poll<Fate> {
+        if !matches!(self.aside, Aside::Watch(_))
+            && let Err(error) = ready!(self.poll_hold(context))
+        {
+            *output = Poll::Ready(self.refuse(error));
+            return Poll::Ready(Fate::Refused);
         }
-        self.poll_held(body, context)
+        self.poll_held(body, context, output)
     }
 
     /// Acquires the lock. From here on this call's drop releases it.
@@ -158,22 +183,34 @@ impl<R> Call<R> {
     }
 
     fn poll_hold(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LockError>> {
-        let begun = match &mut self.aside {
-            Aside::Acquiring(acquiring) => Begun::Over(ready!(acquiring.as_mut().poll(context))),
-            Aside::Begin { .. } | Aside::Watch(_) | Aside::Releasing(..) | Aside::Over => self.begin(),
+        if let Aside::Acquiring(acquiring) = &mut self.aside {
+            let outcome = ready!(acquiring.as_mut().poll(context));
+            self.aside = Aside::Watch(Watch::New(false));
+            let ownership = self.ownership.insert(outcome?);
+            // What was acquired may have been waited for until the lease had run out; here it was granted in this very poll.
+            if ownership.hold().shared.backend.is_local() {
+                self.aside = Aside::Watch(Watch::New(true));
+                return Poll::Ready(Ok(()));
+            }
+            return Poll::Ready(self.still_held());
+        }
+        let Aside::Begin {
+            key: Some(key),
+            manager,
+        } = std::mem::replace(&mut self.aside, Aside::Over)
+        else {
+            return Poll::Ready(Err(no_key()));
         };
-        match begun {
+        let key = key.key();
+        let Some(manager) = manager.map(Asked::manager).or_else(LockManager::installed) else {
+            return Poll::Ready(Err(LockError::NoManager { key: Some(key) }));
+        };
+        match manager.begin(key, self.spec, context.waker()) {
             Begun::Over(outcome) => {
-                // What was acquired may have been waited for until the lease had run out.
-                let at_once = matches!(self.aside, Aside::Begin { .. });
-                self.aside = Aside::Watch(Watch::New(false));
-                let ownership = self.ownership.insert(outcome?);
-                if at_once || ownership.hold().shared.backend.is_local() {
-                    // Granted, or joined, in this very poll.
-                    self.aside = Aside::Watch(Watch::New(true));
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(self.still_held())
+                self.ownership = Some(outcome.map_err(|error| *error)?);
+                // Granted, or joined, in this very poll.
+                self.aside = Aside::Watch(Watch::New(true));
+                Poll::Ready(Ok(()))
             }
             Begun::Later(acquiring) => {
                 self.aside = Aside::Acquiring(acquiring);
@@ -182,38 +219,23 @@ impl<R> Call<R> {
         }
     }
 
-    fn begin(&mut self) -> Begun {
-        let Aside::Begin { key, manager } = &mut self.aside else {
-            return Begun::Over(Err(no_key()));
-        };
-        let Some(key) = key.take() else {
-            return Begun::Over(Err(no_key()));
-        };
-        match manager.take().or_else(LockManager::installed) {
-            Some(manager) => manager.begin(key, self.spec),
-            None => Begun::Over(Err(LockError::NoManager { key: Some(key) })),
-        }
-    }
-
     /// An error when what was acquired is not held any more.
     pub(crate) fn still_held(&self) -> Result<(), LockError> {
-        let Some(hold) = self.ownership.as_ref().map(|ownership| ownership.hold()) else {
-            return Ok(());
-        };
-        match hold.lost_reason() {
-            None => Ok(()),
-            Some(reason) => Err(LockError::Lost {
-                key: hold.key.clone(),
-                reason,
-            }),
-        }
+        let lost = self.ownership.as_ref().and_then(|part| part.hold().lost_reason());
+        lost.and_then(|reason| self.lost(reason)).map_or(Ok(()), Err)
+    }
+
+    /// The lease of this call is lost.
+    fn lost(&self, reason: LostReason) -> Option<LockError> {
+        let key = self.ownership.as_ref()?.hold().key().clone();
+        Some(LockError::Lost { key, reason })
     }
 
     /// The lock that is to be taken.
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
         match &self.aside {
-            Aside::Begin { key, .. } => key.as_ref(),
+            Aside::Begin { key, .. } => key.as_ref().map(Template::so_far),
             _ => None,
         }
     }
@@ -224,23 +246,42 @@ impl<R> Call<R> {
         &'a mut self,
         mut body: Pin<&'a mut F>,
     ) -> impl Future<Output = Ended<R>> {
-        poll_fn(move |context| self.poll_held(body.as_mut(), context))
+        poll_fn(move |context| {
+            let mut output = Poll::Pending;
+            let fate = ready!(self.poll_held(body.as_mut(), context, &mut output));
+            self.ended(fate, output)
+        })
     }
 
-    fn poll_held(&mut self, body: Pin<&mut dyn Future<Output = R>>, context: &mut Context<'_>) -> Poll<Ended<R>> {
+    fn poll_held(
+        &mut self,
+        body: Pin<&mut dyn Future<Output = R>>,
+        context: &mut Context<'_>,
+        output: &mut Poll<R>,
+    ) -> Poll<Fate> {
         let (Some(_), Aside::Watch(watch)) = (&self.ownership, &mut self.aside) else {
-            return Poll::Ready(Ended::Refused(self.refuse(no_key())));
+            *output = Poll::Ready(self.refuse(no_key()));
+            return Poll::Ready(Fate::Refused);
         };
         let on_lost = self.spec.on_lost;
-        let polled = ready!(body::poll(&mut self.ownership, on_lost, watch, body, context));
-        Poll::Ready(match (polled, &self.ownership) {
-            (Ok(output), _) => Ended::Finished(output),
-            (Err(reason), Some(ownership)) => Ended::Lost {
-                key: ownership.hold().key.clone(),
-                reason,
-            },
-            (Err(_), None) => Ended::Refused(self.refuse(no_key())),
-        })
+        let lost = ready!(body::poll(&mut self.ownership, on_lost, watch, body, context, output));
+        Poll::Ready(lost.map_or(Fate::Finished, Fate::Lost))
+    }
+
+    /// How the body ended, for whoever goes on with it.
+    fn ended(&self, fate: Fate, output: Poll<R>) -> Poll<Ended<R>> {
+        match fate {
+            Fate::Finished => output.map(Ended::Finished),
+            Fate::Refused => output.map(Ended::Refused),
+            Fate::Lost(reason) => Poll::Ready(match &self.ownership {
+                Some(ownership) => Ended::Lost {
+                    key: ownership.hold().key().clone(),
+                    reason,
+                },
+                // There is one whenever a body is polled.
+                None => Ended::Refused(self.refuse(no_key())),
+            }),
+        }
     }
 
     /// Releases the lock and gives the function's output; a lost lease is an error.
@@ -263,7 +304,7 @@ impl<R> Call<R> {
     /// Not an `async fn`: that would keep the output twice, at every level of nesting.
     fn release<T>(&mut self, ended: Ended<R>, output: impl FnOnce(Ended<R>) -> T) -> impl Future<Output = T> {
         let ending = self.ownership.take().and_then(|mut ownership| ownership.end());
-        let mut released = awaited(ending, &ended).map(|ending| Box::pin(confirm(ending)));
+        let mut released = awaited(ending, ended.fate()).map(|ending| Box::pin(confirm(ending)));
         let mut rest = Some((ended, output));
         poll_fn(move |context| {
             if let Some(released) = &mut released {
@@ -285,47 +326,6 @@ impl<R> Call<R> {
     }
 }
 
-/// A whole call. It has a name, and its code does little, because both are for each annotated function to compile.
-pub struct Complete<'a, R, F> {
-    call: &'a mut Call<R>,
-    body: Pin<&'a mut Option<F>>,
-}
-
-impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
-    type Output = R;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        let Complete { call, body } = self.get_mut();
-        if let Some(running) = body.as_mut().as_pin_mut() {
-            let ended = ready!(call.poll_run(running, context));
-            body.set(None);
-            if let Some(output) = call.release_after(ended) {
-                return Poll::Ready(output);
-            }
-        }
-        call.poll_release(context)
-    }
-}
-
-/// The release, if the call waits for its answer.
-fn awaited<R>(ending: Option<Ending>, ended: &Ended<R>) -> Option<Ending> {
-    match (ending, ended) {
-        // The backend may hang, and that may be why the lease expired: nobody waits for it then.
-        (
-            _,
-            Ended::Lost {
-                reason: LostReason::Expired,
-                ..
-            },
-        )
-        // Nobody waits for what never ran, either.
-        | (_, Ended::Refused(_))
-        // Nor for what is over.
-        | (Some(Ending::Over(_)) | None, _) => None,
-        (ending, _) => ending,
-    }
-}
-
 /// A call until its body has ended.
 struct Run<'a, R, F> {
     call: &'a mut Call<R>,
@@ -337,7 +337,9 @@ impl<R, F: Future<Output = R>> Future for Run<'_, R, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended<R>> {
         let Run { call, body } = &mut *self;
-        call.poll_run(body.as_mut(), context)
+        let mut output = Poll::Pending;
+        let fate = ready!(call.poll_run(body.as_mut(), context, &mut output));
+        call.ended(fate, output)
     }
 }
 
@@ -349,17 +351,9 @@ fn no_key() -> LockError {
     }
 }
 
-/// Waits for the release's first answer. A failure was logged, goes on in the background, and never replaces the
-/// body's output.
-async fn confirm(ending: Ending) {
-    match ending.wait().await {
-        ReleaseEnd::Released | ReleaseEnd::Lost(_) | ReleaseEnd::Failed(_) => {}
-    }
-}
-
 /// The body of [`LockRequest::run`](crate::LockRequest::run) under a hold that was acquired for it.
 pub(crate) async fn run<F: Future>(ownership: Ownership, on_lost: OnLost, body: F) -> Result<F::Output, LockError> {
-    let key = ownership.hold().key.clone();
+    let key = ownership.hold().key().clone();
     // The body is dropped before the lock is released: on the way out, and by the order of declaration also when
     // this future is dropped.
     let mut ownership = Some(ownership);

@@ -10,35 +10,39 @@ use tokio::sync::Notify;
 
 use crate::acquire::FAILURE;
 use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
-use crate::backend::{Failure, FailureKind, Turn, Wakeup, Woken};
+use crate::backend::{Failure, FailureKind, Grantee, Turn, Wakeup};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over::{LONGEST, MOST};
-use crate::hold::{HoldId, unique};
+use crate::hold::HoldId;
 use crate::line::Wanted;
 use crate::manager::Shared;
+use crate::number::unique;
 use crate::pauses::Growing;
 use crate::release::unavailable;
 use crate::timeline::Timeline;
+use crate::turning::{Turning, Waiting};
 use crate::waiter::Waiter;
 use crate::{Key, LockError};
 
 /// The longest lease that a release gives to the first in line: so long a lock stays taken whose next holder has died
 /// while it waited.
 const FIRST_LEASE: Duration = Duration::from_millis(1_500);
+/// Who looks again more seldom than this is told on the lock thread, which is never busy with something else: a word on the
+/// runtime of a caller may have to wait for it, and a first lease does not wait for ever.
+const SELDOM: Duration = Duration::from_secs(1);
 /// A first lease is renewed after this: a body that ends before needs no renewal.
 const SOON: Duration = Duration::from_millis(50);
+/// How long the first one in line may try by itself before somebody asks for those behind it.
+const TRY: Duration = Duration::from_millis(100);
+/// Of how many more than wait when it is asked for a grant reserves fences: some may have come when it is there.
+const SPARE: usize = 4;
 /// How much longer than until its next question a place is kept.
 const STAY: Duration = Duration::from_secs(1);
 
 /// Asks for the lock `name` as long as somebody waits for it to whom nothing is promised. `news`: somebody came or went.
 pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) {
-    let contending = Contending {
-        shared,
-        timeline,
-        name,
-        news,
-    };
+    let contending = Arc::new(Contending::new(shared, timeline, name, news));
     loop {
         match contending.wanted() {
             // Each turn has a claim of its own: the last one's may be held by now.
@@ -47,20 +51,22 @@ pub(crate) async fn contend(shared: Arc<Shared>, timeline: Arc<Timeline>, name: 
                 Turned::ShutDown => return contending.refuse_all(&Denied::ShutDown),
             },
             Wanted::Promised(chain, until) => contending.promised(chain, until).await,
+            Wanted::Trying => contending.tried().await,
             Wanted::Nobody => return,
         }
     }
 }
 
 /// How a turn ended.
-enum Turned {
+#[derive(Debug)]
+pub(crate) enum Turned {
     Given,
     /// Nobody waits any more, or everybody was refused.
     Unwanted,
     ShutDown,
 }
 
-struct Contending {
+pub(crate) struct Contending {
     shared: Arc<Shared>,
     timeline: Arc<Timeline>,
     name: String,
@@ -68,6 +74,15 @@ struct Contending {
 }
 
 impl Contending {
+    pub(crate) fn new(shared: Arc<Shared>, timeline: Arc<Timeline>, name: String, news: Arc<Notify>) -> Self {
+        Self {
+            shared,
+            timeline,
+            name,
+            news,
+        }
+    }
+
     fn wanted(&self) -> Wanted {
         self.timeline.lines.wanted(&self.name, &self.news)
     }
@@ -85,15 +100,32 @@ impl Contending {
         }
     }
 
-    async fn turn(&self, waiter: &Waiter) -> Turned {
+    /// Until the first one has tried by itself: mostly it has the answer at once. One that is not polled must not keep the
+    /// others waiting.
+    async fn tried(&self) {
+        let clock = self.timeline.clock;
+        tokio::select! {
+            biased;
+            () = self.news.notified() => {}
+            () = clock.sleep_until(clock.now().plus(TRY)) => self.timeline.lines.overtake(&self.name),
+        }
+    }
+
+    async fn turn(self: &Arc<Self>, waiter: &Waiter) -> Turned {
         let mut attempts = Attempts::new(
             Arc::clone(&self.shared),
             Arc::clone(&self.timeline),
-            claim(&self.shared, self.name.clone()),
+            claim(&self.shared, waiter.key.clone()),
             waiter.terms.ttl,
         );
-        let mut place = self.shared.backend.place(attempts.claim(), self.timeline.runtime());
-        self.listen(&mut *place).await;
+        let turning = Arc::new(Turning::new(Arc::clone(self)));
+        // Asked at once: where nobody listens yet, that somebody does is a wake-up.
+        let mut place = self.shared.backend.place(
+            attempts.claim(),
+            waiter.near().filter(|_| waiter.terms.backoff.1 <= SELDOM),
+            Arc::clone(&turning) as Arc<dyn Grantee>,
+            self.timeline.runtime(),
+        );
         let (shortest, longest) = waiter.terms.backoff;
         let mut checks = Growing::new(shortest, longest);
         let mut failures = Growing::new(FAILURE.0, FAILURE.1);
@@ -103,6 +135,14 @@ impl Contending {
             let Wanted::Waiter(_) = self.wanted() else {
                 return Turned::Unwanted;
             };
+            if question > 0
+                && self.are_overdue()
+                && self.timeline.lines.is_busy_now(&self.name, self.timeline.clock.now())
+            {
+                attempts.leave_line().await;
+                self.refuse(&Denied::Busy(None));
+                return Turned::Unwanted;
+            }
             let check = checks.next();
             question += 1;
             let turn = Turn {
@@ -130,6 +170,12 @@ impl Contending {
             if matches!(denied, Denied::ShutDown) {
                 return Turned::ShutDown;
             }
+            if matches!(denied, Denied::Busy(_)) && self.are_overdue() {
+                // Who is refused leaves nothing behind. Who has come meanwhile gets a claim that nothing is known of.
+                attempts.leave_line().await;
+                self.refuse(&denied);
+                return Turned::Unwanted;
+            }
             if self.refuse(&denied) {
                 return Turned::Unwanted;
             }
@@ -137,52 +183,49 @@ impl Contending {
                 // The last attempt is being taken back, and that must not hit the next one.
                 attempts.renew_claim();
             }
-            let woken = self.before_next(&mut *place, &denied, check, failures.next()).await;
-            // What was granted before the last question was heard had gone again by then, or the answer would have been that.
-            if let Some(Woken::Granted { fence, question: last }) = woken
-                && last == question
-                && self.early(&attempts, turn.first_lease)
-            {
-                let got = attempts.told(fence, turn.first_lease);
-                match self.give(&mut attempts, got, turn) {
-                    Ok(turned) => return turned,
-                    Err(other) => ttl = other,
+            turning.wait(Waiting {
+                attempts,
+                turn,
+                other: None,
+            });
+            self.before_next(&mut *place, &turning, &denied, check, failures.next())
+                .await;
+            match turning.ask().await {
+                Ok(waiting) => {
+                    attempts = waiting.attempts;
+                    ttl = waiting.other.unwrap_or(ttl);
                 }
+                Err(turned) => return turned,
             }
         }
     }
 
-    /// Listening must have begun before the first question, or a release between the two would be missed. If it does not
-    /// begin soon, the re-checks do without it.
-    async fn listen(&self, place: &mut dyn Wakeup) {
-        let armed = tokio::time::timeout(ANSWER / 2, place.armed());
-        tokio::select! {
-            biased;
-            _ = armed => {}
-            () = self.news.notified() => {
-                // It is for the loop that follows.
-                self.news.notify_one();
-            }
-            () = self.shared.closing.cancelled() => {}
-        }
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.timeline.lines.count(&self.name) > 0
     }
 
+    /// Whether everybody for whom it asks only waits for a last answer.
+    fn are_overdue(&self) -> bool {
+        self.timeline.lines.are_overdue(&self.name)
+    }
+
+    /// As many as may be needed: fences are microseconds of the server's clock, which grants must not overtake for long.
     fn fences(&self) -> u64 {
-        if self.shared.hand_over && self.shared.backend.reserves_fences() {
-            MOST
-        } else {
-            1
+        if !self.shared.hand_over || !self.shared.backend.reserves_fences() {
+            return 1;
         }
+        let wanted = self.timeline.lines.count(&self.name) + SPARE;
+        u64::try_from(wanted).unwrap_or(MOST).min(MOST)
     }
 
     /// Whether so much of a lease is left, which began some time after the last answered request was sent, that a body
     /// may begin while it is renewed.
-    fn early(&self, attempts: &Attempts, lease: Duration) -> bool {
+    pub(crate) fn early(&self, attempts: &Attempts, lease: Duration) -> bool {
         self.timeline.clock.now() < attempts.answered_at().plus(lease / 2)
     }
 
     /// Gives what was granted to the first in line. `Err`: that one needs a lease of this length.
-    fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
+    pub(crate) fn give(&self, attempts: &mut Attempts, got: Got, turn: Turn) -> Result<Turned, Duration> {
         let lines = &self.timeline.lines;
         loop {
             let Some(waiter) = lines.first(&self.name) else {
@@ -221,7 +264,6 @@ impl Contending {
         let soon = got.granted.plus((deadline.since(got.granted) / 4).min(SOON));
         Grant {
             id: HoldId::next(),
-            key: waiter.key.clone(),
             claim: attempts.claim().clone(),
             fence: got.fence,
             deadline,
@@ -255,10 +297,11 @@ impl Contending {
     async fn before_next(
         &self,
         place: &mut dyn Wakeup,
+        turning: &Turning,
         denied: &Denied,
         check: Duration,
         pause: Duration,
-    ) -> Option<Woken> {
+    ) {
         let clock = self.timeline.clock;
         let now = clock.now();
         let next = match denied {
@@ -270,10 +313,11 @@ impl Contending {
         let listens = matches!(denied, Denied::Busy(_));
         tokio::select! {
             biased;
-            () = self.shared.closing.cancelled() => None,
-            woken = place.woken(), if listens => Some(woken),
-            () = self.news.notified() => None,
-            () = clock.sleep_until(next) => None,
+            () = self.shared.closing.cancelled() => {}
+            () = turning.changed() => {}
+            () = place.woken(), if listens => {}
+            () = self.news.notified() => {}
+            () = clock.sleep_until(next) => {}
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use crate::Fence;
 use crate::backend::Claim;
 use crate::clock::Moment;
 use crate::hold::HoldId;
 use crate::terms::HoldTerms;
-use crate::{Fence, Key};
 
 /// What an acquire got.
 pub(crate) struct Grant {
     pub(crate) id: HoldId,
-    pub(crate) key: Key,
     pub(crate) claim: Claim,
     pub(crate) fence: Fence,
     /// The lease is valid before this moment.

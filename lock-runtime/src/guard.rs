@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ownership::Ownership;
+use crate::ownership::{Ending, Ownership};
 use crate::release::{ReleaseEnd, unavailable};
 use crate::{Fence, Lease, LockError};
 
@@ -50,16 +50,20 @@ impl LockGuard {
         let ending = self.ownership.end();
         let hold = self.ownership.hold();
         let lost = |reason| LockError::Lost {
-            key: hold.key.clone(),
+            key: hold.key().clone(),
             reason,
         };
         let Some(ending) = ending else {
             return hold.lost_reason().map_or(Ok(()), |reason| Err(lost(reason)));
         };
-        match ending.wait().await {
+        let end = match ending {
+            Ending::Over(end) => end,
+            ending => ending.wait().await,
+        };
+        match end {
             ReleaseEnd::Released => Ok(()),
             ReleaseEnd::Lost(reason) => Err(lost(reason)),
-            ReleaseEnd::Failed(failure) => Err(unavailable(&hold.key, failure)),
+            ReleaseEnd::Failed(failure) => Err(unavailable(hold.key(), failure)),
         }
     }
 }

@@ -13,9 +13,7 @@ use crate::hold::{Hold, HoldId};
 use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
-/// How many fences are reserved with a grant, however many wait when it is asked for: more may have come when it is there.
-/// As many holds come from it at most. Fences are microseconds of the server's clock, of which a grant over the network
-/// takes more than that, so that the counter does not run ahead of it for long.
+/// How many fences are reserved with a grant at most. As many holds come from it.
 pub(crate) const MOST: u64 = 64;
 /// How long after its grant a lease is handed on.
 pub(crate) const LONGEST: Duration = Duration::from_millis(100);
@@ -34,24 +32,23 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
         && now < until
         && !hold.doubtful
         && hold.terms.hold_at_least.is_none()
-        && !hold.shared.closing.is_cancelled();
+        && !hold.shared.is_closing();
     let next = if goes_on {
-        lines.next_of(&hold.claim.name, chain, |waiter| suits(hold, waiter, now))
+        lines.next_of(hold.claim.name(), chain, |waiter| suits(hold, waiter, now))
     } else {
         None
     };
     let Some(waiter) = next else {
         // Those who were to get it wait for the backend again.
-        lines.end_of(&hold.claim.name, chain, &hold.shared, &hold.timeline);
+        lines.end_of(hold.claim.name(), chain, &hold.shared, &hold.timeline);
         return false;
     };
     let remaining = hold.deadline().since(now);
     let next_renewal = next_renewal(now, &waiter.terms.hold)
-        .min(hold.planned())
+        .min(hold.planned(now))
         .min(now.plus(remaining / 4));
     let grant = Grant {
         id: HoldId::next(),
-        key: waiter.key.clone(),
         claim: hold.claim.clone(),
         fence: Fence::from(hold.fence.get() + 1),
         deadline: hold.deadline(),
@@ -71,7 +68,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
 /// The lease is lost: those who were promised it wait for the backend again.
 pub(crate) fn break_off(hold: &Hold) {
     if hold.hand_over.left > 0 {
-        let (name, chain) = (&hold.claim.name, hold.hand_over.chain);
+        let (name, chain) = (hold.claim.name(), hold.hand_over.chain);
         hold.timeline.lines.end_of(name, chain, &hold.shared, &hold.timeline);
     }
 }

@@ -12,72 +12,55 @@ use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
+pub(crate) use crate::number::HoldId;
 use crate::present::Counted;
 use crate::schedule::Place;
+use crate::state::Condition;
 pub(crate) use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::terms::HoldTerms;
 use crate::timeline::Timeline;
 use crate::{Fence, Key, LostReason};
 
-/// Unique in the process: never reused, so that what is late cannot hit the next hold of the same key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HoldId(u64);
-
-/// A number that nothing else in this process has.
-pub(crate) fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-impl HoldId {
-    pub(crate) fn next() -> Self {
-        Self(unique())
-    }
-
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-}
-
 /// One hold of one lock. Shared by the body's call, the leases that were handed out, and the schedule.
+///
+/// In this order in memory: with a hundred thousand of them, a renewal finds none in a cache, so what it looks at lies
+/// together, and comes first.
+#[repr(C)]
 pub(crate) struct Hold {
-    pub(crate) id: HoldId,
-    pub(crate) key: Key,
-    pub(crate) claim: Claim,
-    pub(crate) fence: Fence,
-    pub(crate) terms: HoldTerms,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) timeline: Arc<Timeline>,
-    pub(crate) telemetry: Telemetry,
-    /// When the grant was known: `hold_at_least` and `max_hold` count from here.
-    pub(crate) granted: Moment,
-    /// An acquire of this claim may still arrive, even after the release.
-    pub(crate) doubtful: bool,
-    /// To whom it may be handed over at its end.
-    pub(crate) hand_over: HandOver,
     /// The lease is valid before this moment, in nanoseconds. Moved by confirmed renewals only.
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
-    /// How many parts in it there are.
-    pub(crate) owners: AtomicU32,
+    /// When `max_hold` is over; `NEVER`: there is none.
+    max_end: Moment,
+    /// A [`Condition`].
+    condition: AtomicU8,
     /// A renewal was sent and its answer is not there yet.
     renewing: AtomicBool,
-    /// When its body has finished, in nanoseconds; 0: it has not.
+    /// How many parts in it there are.
+    pub(crate) owners: AtomicU32,
+    /// Where the schedule has it.
+    pub(crate) place: Place,
+    pub(crate) id: HoldId,
+    pub(crate) claim: Claim,
+    pub(crate) terms: HoldTerms,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) fence: Fence,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timeline: Arc<Timeline>,
+    /// When the grant was known: `hold_at_least` and `max_hold` count from here.
+    pub(crate) granted: Moment,
+    /// To whom it may be handed over at its end.
+    pub(crate) hand_over: HandOver,
+    /// When its body has finished, or it has ended, in nanoseconds; 0: neither.
     finished: AtomicU64,
-    /// A [`State`].
-    state: AtomicU8,
     /// Told when the lease is lost: everybody who waits for that, but for the next.
     lost: Notify,
     /// The task of the first owner's body.
     pub(crate) body: AtomicWaker,
-    /// The release has begun. Apart from `state`, because a lost hold ends too.
-    ended: AtomicBool,
-    /// As what a shutdown still waits for it: a [`Counted`].
-    counted: AtomicU8,
-    /// Where the schedule has it.
-    pub(crate) place: Place,
+    /// An acquire of this claim may still arrive, even after the release.
+    pub(crate) doubtful: bool,
 }
 
 /// What a hold is scheduled for.
@@ -89,10 +72,11 @@ pub(crate) enum Due {
 
 /// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
 /// off so much more rarely.
-pub(crate) const TOGETHER: Duration = Duration::from_millis(20);
+pub(crate) const TOGETHER: Duration = Duration::from_millis(40);
 
 impl Hold {
     /// A hold that was counted as [`Present`](crate::present::Present) already.
+    #[inline(always)]
     pub(crate) fn new(
         grant: Grant,
         terms: HoldTerms,
@@ -101,8 +85,8 @@ impl Hold {
         telemetry: Telemetry,
     ) -> Self {
         Self {
+            max_end: terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max)),
             id: grant.id,
-            key: grant.key,
             claim: grant.claim,
             fence: grant.fence,
             deadline: AtomicU64::new(grant.deadline.as_nanos()),
@@ -117,18 +101,31 @@ impl Hold {
             owners: AtomicU32::new(1),
             renewing: AtomicBool::new(false),
             finished: AtomicU64::new(0),
-            state: AtomicU8::new(State::Held.encode()),
+            condition: AtomicU8::new(Condition::NEW.bits()),
             lost: Notify::new(),
             body: AtomicWaker::new(),
-            ended: AtomicBool::new(false),
-            counted: AtomicU8::new(Counted::BOTH.bits()),
             place: Place::default(),
         }
     }
 
+    pub(crate) fn key(&self) -> &Key {
+        &self.claim.key
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::from_bits(self.condition.load(Ordering::Acquire))
+    }
+
+    /// Changes the condition as `change` says. What it was before; `None`: it is not to be changed.
+    fn change(&self, change: impl Fn(Condition) -> Option<Condition>) -> Option<Condition> {
+        let change = |bits| change(Condition::from_bits(bits)).map(Condition::bits);
+        let before = self.condition.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        before.ok().map(Condition::from_bits)
+    }
+
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
-        match State::decode(self.state.load(Ordering::Acquire)) {
+        match self.condition().state() {
             State::Held => self.state_at(self.timeline.clock.now()),
             state => state,
         }
@@ -136,10 +133,10 @@ impl Hold {
 
     /// What [`state`](Self::state) is if it is `now`.
     fn state_at(&self, now: Moment) -> State {
-        let state = State::decode(self.state.load(Ordering::Acquire));
+        let state = self.condition().state();
         if state != State::Held {
             state
-        } else if now >= self.max_end() && self.max_end() <= self.deadline() {
+        } else if now >= self.max_end && self.max_end <= self.deadline() {
             self.lose(LostReason::MaxHold)
         } else if now >= self.deadline() {
             self.lose(LostReason::Expired)
@@ -171,7 +168,7 @@ impl Hold {
 
     /// As [`lost_reason`](Self::lost_reason), as far as it was noticed: who is woken by a loss needs no look at the clock.
     pub(crate) fn loss_noticed(&self) -> Option<LostReason> {
-        match State::decode(self.state.load(Ordering::Acquire)) {
+        match self.condition().state() {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         }
@@ -180,7 +177,7 @@ impl Hold {
     /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
     pub(crate) fn remaining(&self) -> Duration {
         match self.state() {
-            State::Held => self.deadline().min(self.max_end()).since(self.timeline.clock.now()),
+            State::Held => self.deadline().min(self.max_end).since(self.timeline.clock.now()),
             State::Lost(_) | State::Ended => Duration::ZERO,
         }
     }
@@ -198,61 +195,56 @@ impl Hold {
 
     /// Declares the lease lost, once: the first reason stays. Gives the state after it.
     pub(crate) fn lose(&self, reason: LostReason) -> State {
-        let lost = State::Lost(reason);
-        match self
-            .state
-            .compare_exchange(State::Held.encode(), lost.encode(), Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) => {
-                self.count_as(Counted::RUNNING);
-                self.lost.notify_waiters();
-                // Whatever its body does now: nobody waits for this lease any more.
-                hand_over::break_off(self);
-                self.body.wake();
-                // Last: it runs a subscriber's code, which may take its time.
-                self.telemetry.lost(&self.key, self.fence, reason, self.held_for());
-                lost
-            }
-            Err(state) => State::decode(state),
-        }
+        let Some(before) = self.change(|condition| condition.lost(reason)) else {
+            return self.condition().state();
+        };
+        self.shared.present.leave(before.counted().without(Counted::RUNNING));
+        self.lost.notify_waiters();
+        // Whatever its body does now: nobody waits for this lease any more.
+        hand_over::break_off(self);
+        self.body.wake();
+        // Last: it runs a subscriber's code, which may take its time.
+        self.telemetry.lost(self.key(), self.fence, reason, self.held_for());
+        State::Lost(reason)
     }
 
     /// Begins the end of the hold; true for the first caller only, who must release. Renewal stops here.
     pub(crate) fn begin_end(&self) -> bool {
-        if self.ended.swap(true, Ordering::AcqRel) {
+        if self.has_ended() {
             return false;
         }
-        let now = match self.finished.load(Ordering::Relaxed) {
-            0 => self.timeline.clock.now(),
-            finished => Moment::from_nanos(finished),
-        };
-        let (held, ended) = (State::Held.encode(), State::Ended.encode());
+        let now = self.finished();
         // A lease whose time is over is lost, also if this is the first to notice.
-        if self.state_at(now) == State::Held {
-            // It fails if the lease was lost in this moment; then that stays.
-            let _ = self
-                .state
-                .compare_exchange(held, ended, Ordering::AcqRel, Ordering::Acquire);
+        self.state_at(now);
+        // If the lease was lost in this moment, that stays.
+        if self.change(Condition::released).is_none() {
+            return false;
         }
+        self.finished.store(now.as_nanos(), Ordering::Relaxed);
         self.timeline.forget(self);
         true
+    }
+
+    /// When its body has finished, or it has ended: now, where neither is so.
+    pub(crate) fn finished(&self) -> Moment {
+        match self.finished.load(Ordering::Relaxed) {
+            0 => self.timeline.clock.now(),
+            finished => Moment::from_nanos(finished),
+        }
     }
 
     /// The release was begun, and its own token keeps a shutdown waiting from here on: not earlier, or a shutdown
     /// between the two would end the lock thread under it.
     pub(crate) fn release_begun(&self) {
-        self.count_as(Counted::NOWHERE);
-    }
-
-    /// Leaves the numbers of holds in which it is not counted any more.
-    fn count_as(&self, counted: Counted) {
-        let before = self.counted.fetch_and(counted.bits(), Ordering::AcqRel);
-        self.shared.present.leave(Counted::from_bits(before & !counted.bits()));
+        let condition = self.condition();
+        // Nobody else changes the condition of a hold that has ended.
+        self.condition.store(condition.uncounted().bits(), Ordering::Release);
+        self.shared.present.leave(condition.counted());
     }
 
     /// When the schedule should look at this hold.
     pub(crate) fn next_event(&self) -> Moment {
-        if State::decode(self.state.load(Ordering::Acquire)) != State::Held {
+        if !self.condition().is_held() {
             return Moment::NEVER;
         }
         let renewal = if self.renewing.load(Ordering::Acquire) {
@@ -260,7 +252,7 @@ impl Hold {
         } else {
             Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
         };
-        renewal.min(self.deadline()).min(self.max_end())
+        renewal.min(self.deadline()).min(self.max_end)
     }
 
     /// What is due at `now`; a renewal also if it will be soon. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
@@ -271,14 +263,16 @@ impl Hold {
             .renew_every
             .map_or(Duration::ZERO, |period| (period / 10).min(TOGETHER));
         let comes = now.plus(early) < planned;
-        if self.state() != State::Held || comes || self.renewing.swap(true, Ordering::AcqRel) {
+        if self.state_at(now) != State::Held || comes || self.renewing.load(Ordering::Acquire) {
             return Due::Nothing;
         }
+        // Nobody else sets it: there is one driver, and only its requests clear it.
+        self.renewing.store(true, Ordering::Release);
         // Whoever wants one sooner from here on wants another one.
         self.next_renewal.store(Moment::NEVER.as_nanos(), Ordering::Release);
         let late = now.since(planned);
         if late > self.terms.ttl / 10 {
-            self.telemetry.renewal_late(&self.key, late);
+            self.telemetry.renewal_late(self.key(), late);
         }
         Due::Renewal
     }
@@ -295,10 +289,12 @@ impl Hold {
         self.next_renewal.fetch_min(at.as_nanos(), Ordering::AcqRel);
     }
 
-    /// How long to wait for the answer to a renewal: a second chance must fit before the deadline.
-    pub(crate) fn patience(&self) -> Duration {
+    /// How long to wait for the answer to a renewal that is sent `now`: a second chance must fit before the deadline, also of
+    /// a lease that was short from the start.
+    pub(crate) fn patience(&self, now: Moment) -> Duration {
         const LONGEST: Duration = Duration::from_secs(1);
-        (self.terms.ttl / 3).min(LONGEST)
+        let left = self.deadline().since(now);
+        (self.terms.ttl / 3).min(LONGEST).min(left / 2)
     }
 
     /// Takes the answer to the renewal that was sent at `sent`.
@@ -309,13 +305,13 @@ impl Hold {
         }
         match answer {
             Ok(Renewed::Extended) => {
-                // An answer after the deadline comes too late: `state` says so, and it stays so.
-                if self.state() == State::Held {
+                // An answer after the deadline comes too late: the state says so, and it stays so.
+                if self.state_at(now) == State::Held {
                     self.deadline
                         .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
                     let next = next_renewal(sent, &self.terms);
                     self.plan(next);
-                    self.telemetry.renewed(&self.key, self.fence);
+                    self.telemetry.renewed(self.key(), self.fence);
                 }
             }
             Ok(Renewed::Missing) => {
@@ -329,8 +325,11 @@ impl Hold {
             }
             Err(failure) => {
                 self.telemetry
-                    .renewal_failed(&self.key, self.remaining(), &failure.reason);
-                let pause = (self.terms.ttl / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
+                    .renewal_failed(self.key(), self.remaining(), &failure.reason);
+                let left = self.deadline().since(now);
+                let pause = (self.terms.ttl / 10)
+                    .min(left / 8)
+                    .clamp(Duration::from_millis(5), Duration::from_secs(1));
                 self.plan(now.plus(pause));
             }
         }
@@ -347,27 +346,37 @@ impl Hold {
 
     /// Whether the release has begun.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.condition().is_released()
     }
 
-    /// The next renewal that is planned; `NEVER` while one is under way.
-    pub(crate) fn planned(&self) -> Moment {
-        Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+    /// When whoever is handed this lease must renew it. What comes of a renewal that is under way it will not learn.
+    pub(crate) fn planned(&self, now: Moment) -> Moment {
+        if self.renewing.load(Ordering::Acquire) {
+            now
+        } else {
+            Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
+        }
+    }
+
+    /// Before the lease was last confirmed: not later than when that request was sent.
+    pub(crate) fn confirmed(&self) -> Moment {
+        Moment::from_nanos(self.deadline().as_nanos().saturating_sub(nanos(self.terms.ttl)))
     }
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
+}
 
-    fn max_end(&self) -> Moment {
-        self.terms.max_hold.map_or(Moment::NEVER, |max| self.granted.plus(max))
-    }
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         // Where nobody has released it; never otherwise.
-        self.shared.present.leave(Counted::from_bits(*self.counted.get_mut()));
+        let condition = Condition::from_bits(*self.condition.get_mut());
+        self.shared.present.leave(condition.counted());
     }
 }
 

@@ -76,10 +76,13 @@ mod acquire;
 mod attempts;
 mod backend;
 mod body;
+mod buckets;
 mod builder;
 mod call;
 mod clock;
+mod complete;
 mod contender;
+mod ended;
 mod error;
 mod fence;
 pub mod gate;
@@ -98,9 +101,11 @@ mod manager;
     allow(unreachable_pub, reason = "public for simulations only")
 )]
 mod network;
+mod number;
 mod outcome;
 mod ownership;
 mod pauses;
+mod prefetch;
 mod present;
 #[cfg(feature = "queue")]
 mod queue;
@@ -121,6 +126,7 @@ mod thread;
 mod timeline;
 mod timetable;
 mod tls;
+mod turning;
 mod url;
 mod waiter;
 
@@ -154,10 +160,12 @@ pub mod simulation {
 /// What the attribute's expansion calls. Not for use by hand: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, Complete, Ended, call, call_or_skip};
-    pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, returns, returns_or_skips};
+    pub use crate::call::{Call, call, call_or_skip};
+    pub use crate::complete::Complete;
+    pub use crate::ended::Ended;
+    pub use crate::outcome::{CarriesLockError, Lockable, Returns, Skippable, never, returns, returns_or_skips};
     #[cfg(feature = "queue")]
     pub use crate::queue::private as queue;
-    pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key, template};
+    pub use crate::template::{IntoKey, KeyValue, ManagerRef, Template, key};
     pub use crate::terms::Spec;
 }

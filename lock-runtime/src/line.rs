@@ -9,6 +9,7 @@ mod place;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -22,14 +23,20 @@ use crate::waiter::Waiter;
 
 pub(crate) use self::place::{GRACE, Place};
 
+/// An answer is of this moment if it is not older.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// The lines of one timeline.
 #[derive(Default)]
 pub(crate) struct Lines {
     /// A std mutex, held for a few operations on maps and queues; nothing is woken or dropped under it.
-    by_name: Mutex<HashMap<String, Line>>,
+    by_name: Mutex<ByName>,
     /// No more waiting.
     closed: AtomicBool,
 }
+
+/// Hashed fast: every hold that is handed over looks here.
+type ByName = HashMap<String, Line, foldhash::fast::RandomState>;
 
 struct Line {
     waiters: VecDeque<Arc<Waiter>>,
@@ -49,6 +56,8 @@ struct Line {
 pub(crate) enum Wanted {
     /// For this one.
     Waiter(Arc<Waiter>),
+    /// For nobody yet: the first one tries by itself.
+    Trying,
     /// For nobody yet: all who wait are promised the lease of this chain, until then.
     Promised(u64, Moment),
     /// For nobody any more: it ends.
@@ -56,7 +65,7 @@ pub(crate) enum Wanted {
 }
 
 impl Lines {
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+    fn lines(&self) -> MutexGuard<'_, ByName> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,8 +84,24 @@ impl Lines {
         line.waiters.front().filter(|waiter| suits(waiter))?;
         line.promised -= 1;
         let waiter = line.waiters.pop_front();
-        forget_empty(&mut lines, name);
+        if line.waiters.is_empty() {
+            forget_empty(&mut lines, name);
+        }
         waiter
+    }
+
+    /// What the backend has stored may be gone, of this lock or (`None`) of all: nobody is promised anything any more, and
+    /// is asked for again.
+    pub(crate) fn break_promises(&self, name: Option<&str>) {
+        let mut contenders = Vec::new();
+        for (of, line) in self.lines().iter_mut() {
+            if line.promised > 0 && name.is_none_or(|name| name == of) {
+                line.promised = 0;
+                // It is there as long as something is promised.
+                contenders.extend(line.contender.clone());
+            }
+        }
+        contenders.iter().for_each(|contender| contender.notify_one());
     }
 
     /// `chain` is over: nobody is promised anything any more.
@@ -97,24 +122,36 @@ impl Lines {
     /// Whom the contender asks for.
     pub(crate) fn wanted(&self, name: &str, contender: &Arc<Notify>) -> Wanted {
         let mut lines = self.lines();
-        let Some(line) = lines.get_mut(name) else {
+        let Some(line) = lines.get_mut(name).filter(|line| line.is_contended_by(contender)) else {
             return Wanted::Nobody;
         };
-        if let Some(waiter) = line.waiters.get(line.promised) {
-            return Wanted::Waiter(Arc::clone(waiter));
+        match line.waiters.get(line.promised) {
+            Some(waiter) if !line.trying => return Wanted::Waiter(Arc::clone(waiter)),
+            Some(_) if line.asks() => return Wanted::Trying,
+            Some(_) | None => {}
         }
         if line.promised > 0 {
             return Wanted::Promised(line.chain, line.until);
         }
-        if line
-            .contender
-            .as_ref()
-            .is_some_and(|present| Arc::ptr_eq(present, contender))
-        {
-            line.contender = None;
-        }
+        line.contender = None;
         forget_empty(&mut lines, name);
         Wanted::Nobody
+    }
+
+    /// The first one takes long to try by itself, or is not polled: it leaves the line until it has tried.
+    pub(crate) fn overtake(&self, name: &str) {
+        let mut lines = self.lines();
+        let slow = lines.get_mut(name).filter(|line| line.trying).and_then(|line| {
+            line.trying = false;
+            line.waiters.pop_front()
+        });
+        drop(lines);
+        drop(slow);
+    }
+
+    /// How many wait for `name`.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.lines().get(name).map_or(0, |line| line.waiters.len())
     }
 
     /// Who is to get what the contender was granted.
@@ -130,25 +167,28 @@ impl Lines {
         line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
         line.waiters.pop_front();
         (line.chain, line.until) = (chain.chain, chain.until);
-        line.promised = line
+        let mut promised = line
             .waiters
             .len()
             .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
-        let promised = u64::try_from(line.promised).unwrap_or(chain.left);
         // For those whose wait is over nobody asks any more: that somebody has the lock is their answer.
-        let overdue: Vec<_> = line
-            .waiters
-            .iter()
-            .take(line.promised)
-            .filter(|waiter| waiter.is_overdue())
-            .cloned()
-            .collect();
+        let (mut overdue, mut place) = (Vec::new(), 0);
+        line.waiters.retain(|waiter| {
+            place += 1;
+            let leaves = place <= promised && waiter.is_overdue();
+            if leaves {
+                overdue.push(Arc::clone(waiter));
+            }
+            !leaves
+        });
+        promised -= overdue.len();
+        line.promised = promised;
         forget_empty(&mut lines, name);
         drop(lines);
         for waiter in overdue {
             waiter.tell(Err(waiter.conflict(now)));
         }
-        Some(promised)
+        Some(promised as u64)
     }
 
     /// The backend has said now that somebody holds the lock.
@@ -156,6 +196,19 @@ impl Lines {
         if let Some(line) = self.lines().get_mut(name) {
             line.busy = now;
         }
+    }
+
+    /// Whether all for whom the contender asks only wait for a last answer.
+    pub(crate) fn are_overdue(&self, name: &str) -> bool {
+        self.lines().get(name).is_none_or(|line| {
+            let mut asked_for = line.waiters.iter().skip(line.promised);
+            asked_for.all(|waiter| waiter.is_overdue())
+        })
+    }
+
+    /// Whether the backend has just said that somebody holds the lock.
+    pub(crate) fn is_busy_now(&self, name: &str, now: Moment) -> bool {
+        self.lines().get(name).is_some_and(|line| line.is_busy_at(now))
     }
 
     /// Refuses those for whom `which` gives an error, of all that nothing is promised to.
@@ -219,9 +272,24 @@ impl Line {
         }
     }
 
+    fn is_contended_by(&self, contender: &Arc<Notify>) -> bool {
+        let present = self.contender.as_ref();
+        present.is_some_and(|present| Arc::ptr_eq(present, contender))
+    }
+
+    /// Whether the backend has just said that somebody holds the lock.
+    fn is_busy_at(&self, now: Moment) -> bool {
+        now.since(self.busy) < FRESH
+    }
+
+    /// Whether there is somebody to whom nothing is promised, and who does not try by itself.
+    fn asks(&self) -> bool {
+        self.waiters.len() > self.promised + usize::from(self.trying)
+    }
+
     /// Whether a contender is to be started: notes it.
     fn contended(&mut self) -> Option<Arc<Notify>> {
-        if self.trying || self.contender.is_some() || self.waiters.len() <= self.promised {
+        if self.contender.is_some() || !self.asks() {
             return None;
         }
         let contender = Arc::new(Notify::new());
@@ -230,7 +298,7 @@ impl Line {
     }
 }
 
-fn forget_empty(lines: &mut HashMap<String, Line>, name: &str) {
+fn forget_empty(lines: &mut ByName, name: &str) {
     if lines
         .get(name)
         .is_some_and(|line| line.waiters.is_empty() && line.contender.is_none())

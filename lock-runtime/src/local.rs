@@ -10,12 +10,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use uuid::{Builder, Uuid};
 
+use crate::acquire::Begun;
 use crate::backend::memory::{Applicant, Store, Turn};
 use crate::backend::{Acquired, Claim, Leave, Value};
 use crate::clock::{Clock, Moment};
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hold::{Hold, HoldId};
-use crate::manager::{Begun, Shared};
+use crate::manager::Shared;
 use crate::ownership::Ownership;
 use crate::present::Counted;
 use crate::telemetry::Telemetry;
@@ -23,39 +24,42 @@ use crate::terms::Terms;
 use crate::timeline::{Alarm, Timeline};
 use crate::{Fence, Key, LockError, LostReason};
 
-/// Takes the lock if it is free; otherwise the call waits for its turn, or is refused.
-pub(crate) fn begin(shared: Arc<Shared>, store: &Arc<Store>, key: Key, name: String, terms: Terms) -> Begun {
+/// Takes the lock if it is free; otherwise the call waits for its turn and wakes `waker`, or is refused.
+pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: Terms, waker: &Waker) -> Begun {
     let (clock, now) = Clock::here_and_now();
     let timeline = match shared.timeline_by(clock, &key) {
         Ok(timeline) => timeline,
-        Err(error) => return Begun::Over(Err(error)),
+        Err(error) => return Begun::refused(error),
     };
+    let telemetry = Telemetry::here(shared.redact_keys);
+    // From here on a shutdown waits for what becomes of this.
+    let open = shared.present.enter();
     let id = HoldId::next();
     let value = Value {
         token: token(id),
         owner: None,
     };
-    let telemetry = Telemetry::here(shared.redact_keys);
     let wanted = Wanted {
-        counted: false,
         id,
         shared,
         timeline,
-        key,
-        claim: Claim { name, value },
+        claim: Claim { key, value },
         terms,
         telemetry,
         started: now,
     };
-    if wanted.shared.present.is_closed() {
-        return Begun::Over(Err(wanted.shut_down()));
+    if !open {
+        return Begun::refused(wanted.refused(Wanted::shut_down));
     }
-    match store.acquire(&wanted.claim, &wanted.shared.owner, terms.ttl, clock, now) {
-        Acquired::Granted(fence) => Begun::Over(wanted.granted(store, fence, now)),
-        Acquired::Busy(_) => match terms.wait {
-            None => Begun::Over(Err(wanted.conflict(now))),
-            Some(wait) => Begun::Later(Box::pin(Waiting::new(Arc::clone(store), wanted, clock, now.plus(wait)))),
-        },
+    match wanted.try_or_join(now, waker) {
+        Tried::Granted(fence) => Begun::Over(wanted.granted(fence, now)),
+        Tried::Busy => Begun::refused(wanted.refused(|wanted| wanted.conflict(now))),
+        Tried::Joined(applicant, looks) => Begun::Later(Box::pin(Waiting {
+            applicant,
+            alarm: wanted.timeline.alarm(),
+            wanted: Some(wanted),
+            joined: Some(looks),
+        })),
     }
 }
 
@@ -77,14 +81,20 @@ fn mixed(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// What a call asks for.
+/// What came of the first look.
+enum Tried {
+    Granted(Fence),
+    Busy,
+    /// In the line, and to look again at this moment.
+    Joined(Applicant, Moment),
+}
+
+/// What a call asks for. A shutdown waits for it: it becomes a hold, or is [refused](Self::refused), or is a part of
+/// [`Waiting`].
 struct Wanted {
-    /// Among the holds already, so that a shutdown waits for what becomes of it.
-    counted: bool,
     id: HoldId,
     shared: Arc<Shared>,
     timeline: Arc<Timeline>,
-    key: Key,
     claim: Claim,
     terms: Terms,
     telemetry: Telemetry,
@@ -92,33 +102,40 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// The hold of a lock that is this call's since `since`.
-    fn granted(self, store: &Store, fence: Fence, since: Moment) -> Result<Ownership, LockError> {
-        let mut taken = Taken {
-            store,
-            shared: &self.shared,
-            clock: self.timeline.clock,
-            claim: Some(&self.claim),
-            counted: true,
+    /// There is one: this is only begun where there is.
+    fn store(&self) -> Option<&Arc<Store>> {
+        self.shared.backend.store()
+    }
+
+    /// Takes the lock, or a place in its line, in one step.
+    fn try_or_join(&self, now: Moment, waker: &Waker) -> Tried {
+        let (claim, owner, ttl, clock) = (&self.claim, &self.shared.owner, self.terms.ttl, self.timeline.clock);
+        let Some(store) = self.store() else {
+            return Tried::Busy;
         };
-        let open = if self.counted {
-            !self.shared.present.is_closed()
-        } else {
-            self.shared.present.enter()
+        let Some(wait) = self.terms.wait else {
+            return match store.acquire(claim, owner, ttl, clock, now) {
+                Acquired::Granted(fence) => Tried::Granted(fence),
+                Acquired::Busy(_) => Tried::Busy,
+            };
         };
-        if !open {
-            drop(taken);
-            return Err(self.shut_down());
+        let mut applicant = Applicant::new(claim, ttl, clock, now.plus(wait));
+        match store.wait(claim.name(), owner, &mut applicant, now, waker) {
+            Turn::Granted(fence) => Tried::Granted(fence),
+            Turn::Waits(looks) => Tried::Joined(applicant, looks),
         }
-        let (timeline, started) = (&self.timeline, self.started);
-        let waited = || timeline.clock.now().since(started);
-        let telemetry = self.telemetry.granted(&self.key, &self.shared.owner, fence, waited);
-        // From here on the ownership gives it back.
-        (taken.claim, taken.counted) = (None, false);
-        drop(taken);
+    }
+
+    /// The hold of a lock that is this call's since `since`.
+    #[inline(always)]
+    fn granted(self, fence: Fence, since: Moment) -> Result<Ownership, Box<LockError>> {
+        let telemetry = if self.telemetry.is_heard() {
+            self.announced(fence)
+        } else {
+            Telemetry::NOBODY
+        };
         let grant = Grant {
             id: self.id,
-            key: self.key,
             claim: self.claim,
             fence,
             deadline: deadline(since, self.terms.ttl),
@@ -127,6 +144,7 @@ impl Wanted {
             doubtful: false,
             hand_over: HandOver::NONE,
         };
+        // From here on the ownership gives it back.
         let hold = Arc::new(Hold::new(grant, self.terms.hold, self.shared, self.timeline, telemetry));
         hold.timeline.watch(&hold);
         let ownership = Ownership::new(hold);
@@ -134,103 +152,90 @@ impl Wanted {
         // A shutdown that began before the hold could be seen has not told it.
         if hold.shared.present.is_closed() {
             hold.lose(LostReason::Shutdown);
-            return Err(LockError::ShutDown {
-                key: Some(hold.key.clone()),
-            });
+            return Err(Box::new(LockError::ShutDown {
+                key: Some(hold.key().clone()),
+            }));
         }
         Ok(ownership)
     }
 
+    /// Tells who listens. A subscriber's code may panic, and then there will be no hold.
+    fn announced(&self, fence: Fence) -> Telemetry {
+        let taken = Taken(self);
+        let (clock, started) = (self.timeline.clock, self.started);
+        let waited = || clock.now().since(started);
+        let telemetry = self
+            .telemetry
+            .granted(&self.claim.key, &self.shared.owner, fence, waited);
+        std::mem::forget(taken);
+        telemetry
+    }
+
     fn conflict(&self, now: Moment) -> LockError {
         LockError::Conflict {
-            key: self.key.clone(),
+            key: self.claim.key.clone(),
             waited: now.since(self.started),
         }
     }
 
     fn shut_down(&self) -> LockError {
         LockError::ShutDown {
-            key: Some(self.key.clone()),
+            key: Some(self.claim.key.clone()),
         }
+    }
+
+    /// It is over without a hold, for this reason.
+    fn refused(self, why: impl FnOnce(&Self) -> LockError) -> LockError {
+        self.shared.present.leave(Counted::BOTH);
+        why(&self)
     }
 }
 
-/// A lock that has no hold yet: given back if there will be none, be it that a subscriber panics.
-struct Taken<'a> {
-    store: &'a Store,
-    shared: &'a Shared,
-    clock: Clock,
-    claim: Option<&'a Claim>,
-    counted: bool,
-}
+/// A lock that has no hold, and will have none: given back.
+struct Taken<'a>(&'a Wanted);
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim {
-            self.store
-                .release(claim, Leave::Nothing, self.clock, || self.clock.now());
+        let Taken(wanted) = self;
+        let clock = wanted.timeline.clock;
+        if let Some(store) = wanted.store() {
+            store.release(&wanted.claim, Leave::Nothing, clock, || clock.now());
         }
-        if self.counted {
-            self.shared.present.leave(Counted::BOTH);
-        }
+        wanted.shared.present.leave(Counted::BOTH);
     }
 }
 
 /// A call in the line. Dropped without a hold, it makes room, and what it was given goes to the next.
 struct Waiting {
-    store: Arc<Store>,
     applicant: Applicant,
     wanted: Option<Wanted>,
     alarm: Alarm,
-    /// The time, if it was read just now.
-    now: Option<Moment>,
+    /// It has joined just now, and is to look again at this moment.
+    joined: Option<Moment>,
 }
 
 impl Waiting {
-    fn new(store: Arc<Store>, mut wanted: Wanted, clock: Clock, over: Moment) -> Self {
-        wanted.counted = true;
-        // Whether a shutdown has begun it asks when it is polled.
-        let _open = wanted.shared.present.enter();
-        Self {
-            store,
-            applicant: Applicant::new(&wanted.claim, wanted.terms.ttl, clock, over),
-            alarm: wanted.timeline.alarm(),
-            now: Some(wanted.started),
-            wanted: Some(wanted),
-        }
-    }
-
     /// Waits for the lock: its fence and since when it is ours, or why it never will be.
     fn granted(&mut self, waker: &Waker) -> Poll<Result<(Fence, Moment), LockError>> {
         let Some(wanted) = &self.wanted else {
             // Polled after it was ready, which `.await` never does.
             return Poll::Pending;
         };
-        let clock = wanted.timeline.clock;
-        let (name, owner) = (&*wanted.claim.name, &wanted.shared.owner);
+        let (clock, name, owner) = (wanted.timeline.clock, wanted.claim.name(), &wanted.shared.owner);
         loop {
             if wanted.shared.present.is_closed() {
                 return Poll::Ready(Err(wanted.shut_down()));
             }
-            // The first time, that it began.
-            let now = self.now.take().unwrap_or_else(|| clock.now());
-            let mut turn = self.store.wait(name, owner, &mut self.applicant, now, waker);
-            if clock == Clock::Paused && matches!(turn, Turn::Granted { .. }) {
-                // Who gave it may live by another clock than the one that a test has paused here.
-                let again = self.store.acquire(&wanted.claim, owner, wanted.terms.ttl, clock, now);
-                turn = match again {
-                    Acquired::Granted(fence) => Turn::Granted { fence, since: now },
-                    Acquired::Busy(_) => continue,
-                };
-            }
+            let (now, turn) = match (self.joined.take(), wanted.store()) {
+                (Some(looks), _) => (wanted.started, Turn::Waits(looks)),
+                (None, None) => return Poll::Ready(Err(wanted.conflict(clock.now()))),
+                (None, Some(store)) => {
+                    let now = clock.now();
+                    (now, store.wait(name, owner, &mut self.applicant, now, waker))
+                }
+            };
             match turn {
-                Turn::Granted { fence, since } if now < deadline(since, wanted.terms.ttl) => {
-                    return Poll::Ready(Ok((fence, since)));
-                }
-                // This task was not polled for a whole lease. It begins anew, behind the others.
-                Turn::Granted { .. } => {
-                    self.store.release(&wanted.claim, Leave::Nothing, clock, || now);
-                }
+                Turn::Granted(fence) => return Poll::Ready(Ok((fence, now))),
                 Turn::Waits(_) if now >= self.applicant.over => return Poll::Ready(Err(wanted.conflict(now))),
                 Turn::Waits(looks) => {
                     self.alarm.set(looks, waker);
@@ -250,7 +255,7 @@ impl Future for Waiting {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (fence, since) = ready!(self.granted(context.waker()))?;
         match self.wanted.take() {
-            Some(wanted) => Poll::Ready(wanted.granted(&self.store, fence, since)),
+            Some(wanted) => Poll::Ready(wanted.granted(fence, since).map_err(|error| *error)),
             None => Poll::Pending,
         }
     }
@@ -261,8 +266,9 @@ impl Drop for Waiting {
         let Some(wanted) = &self.wanted else {
             return;
         };
-        self.store
-            .leave(&wanted.claim.name, &mut self.applicant, wanted.timeline.clock.now());
+        if let Some(store) = wanted.store() {
+            store.leave(wanted.claim.name(), &mut self.applicant, wanted.timeline.clock.now());
+        }
         wanted.shared.present.leave(Counted::BOTH);
     }
 }

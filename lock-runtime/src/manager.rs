@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::acquire;
+use crate::acquire::{self, Acquire, Begun};
 use crate::attempts;
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BoxFuture, Failure, Stored};
+use crate::backend::{Backend, Failure, Stored};
 use crate::clock::Clock;
 use crate::local;
-use crate::ownership::Ownership;
 use crate::present::Present;
 use crate::release::unavailable;
 use crate::scope;
@@ -32,9 +32,10 @@ pub(crate) const RESERVED: &str = "distributed-lock:";
 
 /// Gives locks: the entry to everything here.
 ///
-/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share their connections (one for
-/// commands, one for wake-ups while somebody waits, one on each runtime that calls) and one thread, which renews and releases; they end with the last
-/// clone, guard, lease and running call.
+/// Cheap to clone, `Send + Sync`, and usable from several runtimes at once. All clones share one thread, which renews and
+/// clears up, and their connections: one for commands, one on each runtime that calls more than once, and one for wake-ups
+/// while somebody waits who is not told over that of its runtime (in a cluster one for each node, and with `min_replicas`
+/// more, for WAIT). They end with the last clone, guard, lease and running call.
 #[derive(Clone)]
 pub struct LockManager(pub(crate) Arc<Shared>);
 
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) owner: Arc<str>,
     pub(crate) default_ttl: Duration,
     pub(crate) default_wait: Duration,
+    /// What most calls ask for.
+    plain: Option<Terms>,
     /// Spans and events have a hash for the key.
     pub(crate) redact_keys: bool,
     /// Leases are handed on inside the process.
@@ -74,17 +77,6 @@ pub(crate) struct Shared {
     /// await.
     paused: Mutex<HashMap<runtime::Id, Arc<Timeline>>>,
 }
-
-/// What becomes of a wish for a lock.
-pub(crate) enum Begun {
-    /// At once.
-    Over(Result<Ownership, LockError>),
-    /// In a while: somebody else has it, or a server is asked.
-    Later(Acquiring),
-}
-
-/// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
-pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
 /// The manager that annotated functions use that name none.
 static INSTALLED: OnceLock<LockManager> = OnceLock::new();
@@ -163,8 +155,18 @@ impl LockManager {
     ///
     /// [`LockError::Unavailable`] within 5 s, [`LockError::WrongType`], [`LockError::InvalidKey`].
     pub async fn force_release(&self, key: impl Into<Key>) -> Result<bool, LockError> {
-        self.ask(key.into(), |backend, name| async move {
-            backend.force_release(&name, ANSWER).await
+        let key = key.into();
+        // In the backend of this process nobody is promised anything.
+        let lines = match self.0.backend.is_local() {
+            true => Arc::default(),
+            false => Arc::clone(&self.0.timeline(&key)?.lines),
+        };
+        self.ask(key, |backend, name| async move {
+            // Those who wait here are to ask, and not to be handed what is taken away.
+            lines.break_promises(Some(&name));
+            let released = backend.force_release(&name, ANSWER).await;
+            lines.break_promises(Some(&name));
+            released
         })
         .await
     }
@@ -204,53 +206,49 @@ impl LockManager {
     }
 
     /// Acquires for an annotated function or a request: joins the surrounding hold where that is asked for. To be called
-    /// in the first poll of whoever asks.
-    pub(crate) fn begin(self, key: Key, spec: &Spec) -> Begun {
+    /// in the first poll of whoever asks, with its waker.
+    pub(crate) fn begin(self, mut key: Key, spec: &Spec, waker: &Waker) -> Begun {
         let shared = &self.0;
-        let checked = shared
-            .name(&key)
-            .and_then(|name| Ok((name, Terms::new(spec, shared.default_ttl, shared.default_wait, &key)?)));
-        let (name, terms) = match checked {
-            Ok(checked) => checked,
-            Err(error) => return Begun::Over(Err(error)),
+        let checked = shared.name(&mut key).and_then(|()| shared.terms(spec, &key));
+        let terms = match checked {
+            Ok(terms) => terms,
+            Err(error) => return Begun::refused(error),
         };
-        match scope::surrounding(shared, &name) {
+        match scope::surrounding(shared, key.name()) {
             Some(ownership) if spec.reentrant => {
-                return Begun::Over(match ownership.hold().lost_reason() {
-                    None => Ok(ownership),
-                    Some(reason) => Err(LockError::Lost { key, reason }),
-                });
+                return match ownership.hold().lost_reason() {
+                    None => Begun::Over(Ok(ownership)),
+                    Some(reason) => Begun::refused(LockError::Lost { key, reason }),
+                };
             }
-            Some(_) => return Begun::Over(Err(LockError::Reentered { key })),
+            Some(_) => return Begun::refused(LockError::Reentered { key }),
             None => {}
         }
-        if let Some(store) = shared.backend.store() {
-            let store = Arc::clone(store);
-            return local::begin(self.0, &store, key, name, terms);
+        if shared.backend.is_local() {
+            return local::begin(self.0, key, terms, waker);
         }
-        let claim = attempts::claim(shared, name);
+        let claim = attempts::claim(shared, key);
         let shared = self.0;
-        Begun::Later(Box::pin(
-            async move { acquire::acquire(&shared, key, claim, terms).await },
-        ))
+        Begun::Later(Box::pin(async move { acquire::acquire(&shared, claim, terms).await }))
     }
 
     /// As [`begin`](Self::begin), to its end.
-    pub(crate) async fn acquire(self, key: Key, spec: &Spec) -> Result<Ownership, LockError> {
-        match self.begin(key, spec) {
-            Begun::Over(outcome) => outcome,
-            Begun::Later(acquiring) => acquiring.await,
-        }
+    pub(crate) fn acquire(self, key: Key, spec: &Spec) -> Acquire<'_> {
+        Acquire::new(self, key, spec)
     }
 
-    async fn ask<T, F>(&self, key: Key, question: impl FnOnce(Arc<dyn Backend>, String) -> F) -> Result<T, LockError>
+    async fn ask<T, F>(
+        &self,
+        mut key: Key,
+        question: impl FnOnce(Arc<dyn Backend>, String) -> F,
+    ) -> Result<T, LockError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
         let shared = &self.0;
-        let name = shared.name(&key)?;
-        let question = question(Arc::clone(&shared.backend), name);
+        shared.name(&mut key)?;
+        let question = question(Arc::clone(&shared.backend), key.name().to_owned());
         let answer = if shared.backend.is_local() {
             question.await
         } else {
@@ -287,6 +285,7 @@ impl Shared {
             owner: owner.into(),
             default_ttl,
             default_wait,
+            plain: Terms::new(&Spec::retry(), default_ttl, default_wait, &Key::from("")).ok(),
             closing: CancellationToken::new(),
             last_call: CancellationToken::new(),
             held: TaskTracker::new(),
@@ -297,13 +296,22 @@ impl Shared {
         }
     }
 
-    /// The full name of a key, checked.
-    fn name(&self, key: &Key) -> Result<String, LockError> {
+    /// Whether a shutdown has begun. Asked several times in each call: the token takes a mutex for it.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.present.is_closed()
+    }
+
+    /// What a call or a request asks for, completed and checked.
+    fn terms(&self, spec: &Spec, key: &Key) -> Result<Terms, LockError> {
+        let (ttl, wait) = (self.default_ttl, self.default_wait);
+        Terms::like(self.plain.as_ref(), spec, ttl, wait, key)
+    }
+
+    /// Gives a key its full name here, checked.
+    fn name(&self, key: &mut Key) -> Result<(), LockError> {
         key.check()?;
-        let mut name = String::with_capacity(self.namespace.len() + key.as_str().len());
-        name.push_str(&self.namespace);
-        name.push_str(key.as_str());
-        if name.starts_with(RESERVED) {
+        key.put_in(&self.namespace);
+        if key.name().starts_with(RESERVED) {
             return Err(LockError::InvalidKey {
                 key: key.shortened(),
                 reason: format!(
@@ -311,7 +319,7 @@ impl Shared {
                 ),
             });
         }
-        Ok(name)
+        Ok(())
     }
 
     /// The timeline that the caller's holds live by.

@@ -120,3 +120,9 @@ pub const fn returns_or_skips<R: Skippable>() -> Returns<R> {
         skipped: Some(R::skipped),
     }
 }
+
+/// Tells the compiler a body's return type, in a branch that is never taken.
+#[allow(clippy::empty_loop, reason = "nothing calls it")]
+pub const fn never<R>() -> R {
+    loop {}
+}

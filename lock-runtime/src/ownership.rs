@@ -43,7 +43,7 @@ impl Ownership {
         self.is_first
     }
 
-    pub(crate) fn hold(&self) -> &Arc<Hold> {
+    pub(crate) fn hold(&self) -> &Hold {
         self.lease.hold()
     }
 
@@ -59,7 +59,7 @@ impl Ownership {
         let owners = &self.hold().owners;
         // Only an owner makes another one: who is alone stays alone.
         let is_last = owners.load(Ordering::Acquire) == 1 || owners.fetch_sub(1, Ordering::AcqRel) == 1;
-        is_last.then(|| self.hold().release()).flatten()
+        is_last.then(|| self.lease.shared().release()).flatten()
     }
 }
 
@@ -94,13 +94,14 @@ impl Hold {
             State::Lost(reason) => Some(reason),
             State::Held | State::Ended => None,
         };
-        self.telemetry.ended(&self.key, || self.held_for(), lost);
         let ending = if hand_over::pass_on(self, lost) {
             Ending::Over(ReleaseEnd::Released)
         } else {
             release::start(self, lost)
         };
         self.release_begun();
+        // Last: it runs a subscriber's code, which may panic.
+        self.telemetry.ended(self.key(), || self.held_for(), lost);
         Some(ending)
     }
 

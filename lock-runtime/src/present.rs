@@ -26,6 +26,7 @@ pub(crate) struct Present {
 pub(crate) struct Counted(u8);
 
 impl Counted {
+    #[cfg(test)]
     pub(crate) const NOWHERE: Self = Self(0);
     pub(crate) const RUNNING: Self = Self(2);
     pub(crate) const BOTH: Self = Self(3);
@@ -36,6 +37,11 @@ impl Counted {
 
     pub(crate) const fn bits(self) -> u8 {
         self.0
+    }
+
+    /// What of it is not in `other`.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     const fn parts(self) -> u64 {
@@ -111,7 +117,7 @@ mod tests {
         let present = Present::default();
         assert!(present.enter() && present.enter());
         assert_eq!(present.counts(), (2, 2));
-        present.leave(Counted::from_bits(Counted::BOTH.bits() - Counted::RUNNING.bits()));
+        present.leave(Counted::BOTH.without(Counted::RUNNING));
         assert_eq!(present.counts(), (1, 2));
         present.leave(Counted::RUNNING);
         present.leave(Counted::NOWHERE);

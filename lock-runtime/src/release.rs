@@ -47,7 +47,10 @@ pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>) -> Ending {
     }
     if lost.is_none() && !hold.doubtful && hold.rest_of_least().is_none() {
         let under_way = hold.shared.releases.token();
-        return Ending::Here(Here(Some((Arc::clone(hold), under_way))));
+        return Ending::Here(Here {
+            under_way: Some((Arc::clone(hold), under_way)),
+            maybe_sent: false,
+        });
     }
     Ending::UnderWay(on_lock_thread(Arc::clone(hold), lost, PATIENCE, false))
 }
@@ -66,22 +69,28 @@ fn on_lock_thread(
 
 /// A release that its caller makes: over a connection of its own runtime, if there is one. Dropped before it has its
 /// answer, it goes on on the lock thread.
-pub(crate) struct Here(Option<(Arc<Hold>, TaskTrackerToken)>);
+pub(crate) struct Here {
+    /// Until it is over, or goes on elsewhere.
+    under_way: Option<(Arc<Hold>, TaskTrackerToken)>,
+    /// It may have been sent.
+    maybe_sent: bool,
+}
 
 impl Here {
     async fn wait(mut self) -> ReleaseEnd {
-        let Some((hold, _)) = &self.0 else {
+        let Some((hold, _)) = &self.under_way else {
             return ReleaseEnd::Failed(interrupted(None));
         };
         let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
-        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim) {
+        let (patience, maybe_done) = match shared.backend.release_here(&hold.claim, timeline.runtime()) {
             None => (PATIENCE, false),
-            Some((route, answer)) => {
-                let limit = timeline.clock.now().plus(PATIENCE / 2);
-                match timeline.within(limit, answer).await {
+            Some(under_way) => {
+                self.maybe_sent = true;
+                let limit = timeline.clock.now().plus((PATIENCE / 2).min(under_way.within));
+                match timeline.within(limit, under_way.answer).await {
                     Ok(Ok(answer)) => {
                         // Over: nothing is left for the drop.
-                        let hold = self.0.take();
+                        let hold = self.under_way.take();
                         return hold.map_or_else(
                             || ReleaseEnd::Released,
                             |(hold, _)| conclude(&hold, None, answer, false),
@@ -89,13 +98,13 @@ impl Here {
                     }
                     Ok(Err(failure)) => (PATIENCE / 2, failure.applied == Applied::Unknown),
                     Err(Elapsed) => {
-                        shared.backend.no_answer(route);
+                        shared.backend.no_answer(under_way.route);
                         (PATIENCE / 2, true)
                     }
                 }
             }
         };
-        let Some((hold, under_way)) = self.0.take() else {
+        let Some((hold, under_way)) = self.under_way.take() else {
             return ReleaseEnd::Failed(interrupted(None));
         };
         let task = on_lock_thread(hold, None, patience, maybe_done);
@@ -106,9 +115,8 @@ impl Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
-        if let Some((hold, under_way)) = self.0.take() {
-            // It may have been sent.
-            drop(on_lock_thread(hold, None, PATIENCE, true));
+        if let Some((hold, under_way)) = self.under_way.take() {
+            drop(on_lock_thread(hold, None, PATIENCE, self.maybe_sent));
             drop(under_way);
         }
     }
@@ -123,8 +131,10 @@ async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
 fn local(hold: &Hold, store: &Store, lost: Option<LostReason>) -> ReleaseEnd {
     let clock = hold.timeline.clock;
-    let leave = hold.rest_of_least().map_or(Leave::Nothing, Leave::TakenFor);
-    let answer = store.release(&hold.claim, leave, clock, || clock.now());
+    let answer = match hold.rest_of_least() {
+        None => store.release(&hold.claim, Leave::Nothing, clock, || hold.finished()),
+        Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, || clock.now()),
+    };
     conclude(hold, lost, answer, false)
 }
 
@@ -185,7 +195,7 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>, patience: Duration
                 maybe_done |= failure.applied == Applied::Unknown;
                 let half_over = clock.now().since(started) > patience / 2;
                 if half_over || failure.kind != FailureKind::Transient {
-                    hold.telemetry.release_failed(&hold.key, &failure.reason);
+                    hold.telemetry.release_failed(hold.key(), &failure.reason);
                     let background = keep_trying(Arc::clone(&hold));
                     hold.shared.releases.spawn_on(background, hold.timeline.runtime());
                     return ReleaseEnd::Failed(failure);
@@ -208,7 +218,7 @@ fn conclude(hold: &Hold, lost: Option<LostReason>, answer: Released, maybe_done:
         // An earlier try, whose answer was lost, may have done it.
         (None, Some(_)) if maybe_done => ReleaseEnd::Released,
         (None, Some(reason)) => {
-            hold.telemetry.released_late(&hold.key);
+            hold.telemetry.released_late(hold.key());
             ReleaseEnd::Lost(reason)
         }
     }
@@ -289,7 +299,13 @@ async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut o
             // What is left, and what may still arrive, it clears up by itself, on each server.
             return;
         }
-        if answer.is_ok() {
+        if let (Err(_), Behind::Route(route)) = (&answer, behind)
+            && route != backend.route()
+        {
+            // Nobody may drive that connection, on a runtime that stands still.
+            backend.no_answer(route);
+            behind = Behind::Lost;
+        } else if answer.is_ok() {
             if behind != Behind::Lost {
                 return;
             }

@@ -1,7 +1,7 @@
 //! One timer for all holds of a timeline: who is to be renewed, or is lost, at which moment; and for those who wait in
 //! this process.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Moment;
 use crate::hold::Hold;
+use crate::prefetch::prefetch;
 use crate::timetable::Timetable;
 
 /// Every hold that has not ended, and when it wants to be looked at.
@@ -18,6 +19,8 @@ pub(crate) struct Schedule {
     state: Mutex<State>,
     /// Tells the driver that something is due earlier than it thinks, or that it is to end.
     changed: Notify,
+    /// When every hold was to be renewed last, in nanoseconds.
+    hurried: AtomicU64,
     /// The driver is to end.
     stopped: AtomicBool,
 }
@@ -69,14 +72,20 @@ impl Schedule {
         !std::mem::replace(&mut state.driven, true)
     }
 
-    /// Reads anew when `hold` wants to be looked at. Without effect when it has ended.
-    pub(crate) fn update(&self, hold: &Hold) {
-        let at = hold.next_event();
+    /// Reads anew when each of `holds` wants to be looked at. Without effect on those that have ended.
+    pub(crate) fn update<'a>(&self, holds: impl IntoIterator<Item = &'a Arc<Hold>>) {
         let mut state = self.state();
-        if let Some(place) = state.place(hold) {
+        // All of them are looked for before the first is moved, for the same reason as in `prefetch`.
+        let moments: Vec<_> = holds
+            .into_iter()
+            .filter_map(|hold| Some((state.place(hold)?, hold.next_event())))
+            .collect();
+        let mut first = Moment::NEVER;
+        for (place, at) in moments {
             state.holds.set(place, at);
-            self.comes(&mut state, at);
+            first = first.min(at);
         }
+        self.comes(&mut state, first);
     }
 
     /// Forgets a hold that has ended.
@@ -96,18 +105,30 @@ impl Schedule {
 
     /// Every hold is to be renewed at once: what the backend has stored may be gone.
     pub(crate) fn hurry(&self, now: Moment) {
-        for hold in self.holds() {
+        // First, for those who are not there yet.
+        self.hurried.store(now.as_nanos(), Ordering::SeqCst);
+        let holds = self.holds();
+        for hold in &holds {
             hold.hurry(now);
-            self.update(&hold);
         }
+        self.update(&holds);
+    }
+
+    /// Whether every hold was to be renewed after this moment.
+    pub(crate) fn was_disturbed_after(&self, moment: Moment) -> bool {
+        self.hurried.load(Ordering::SeqCst) > moment.as_nanos()
     }
 
     /// Takes out what is due at `now`.
     pub(crate) fn take_due(&self, now: Moment) -> Vec<Arc<Hold>> {
         let mut state = self.state();
-        let mut due = Vec::new();
-        while let Some(place) = state.holds.take_due(now) {
-            due.extend(state.holds.get(place).cloned());
+        let places = state.holds.take_due(now);
+        let mut due = Vec::with_capacity(places.len());
+        // After a disturbance it is every hold: no more of them at a time than a cache takes.
+        for some in places.chunks(256) {
+            let holds = || some.iter().filter_map(|&place| state.holds.get(place));
+            prefetch(holds().map(Arc::as_ref));
+            due.extend(holds().cloned());
         }
         due
     }
@@ -115,10 +136,11 @@ impl Schedule {
     /// Wakes whose alarm is due at `now`.
     pub(crate) fn ring(&self, now: Moment) {
         let mut state = self.state();
-        let mut due = Vec::new();
-        while let Some(place) = state.alarms.take_due(now) {
-            due.extend(state.alarms.get(place).cloned());
-        }
+        let places = state.alarms.take_due(now);
+        let due: Vec<_> = places
+            .iter()
+            .filter_map(|&place| state.alarms.get(place).cloned())
+            .collect();
         drop(state);
         due.into_iter().for_each(Waker::wake);
     }

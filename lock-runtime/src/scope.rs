@@ -29,7 +29,7 @@ pub fn current() -> Option<Lease> {
     let task = task::try_id();
     SCOPES.with_borrow(|scopes| {
         let scope = scopes.last().filter(|scope| scope.task == task)?;
-        Some(Lease::of(scope.ownership.hold()))
+        Some(scope.ownership.lease().clone())
     })
 }
 
@@ -44,22 +44,26 @@ pub(crate) fn within<T>(ownership: &mut Option<Ownership>, poll: impl FnOnce() -
         }
     }
 
-    let Some(part) = ownership.take() else {
+    if ownership.is_none() {
         return poll();
-    };
-    let scope = Scope {
-        ownership: part,
-        task: task::try_id(),
-    };
-    SCOPES.with_borrow_mut(|scopes| scopes.push(scope));
+    }
+    let task = task::try_id();
+    SCOPES.with_borrow_mut(|scopes| {
+        if let Some(ownership) = ownership.take() {
+            scopes.push(Scope { ownership, task });
+        }
+    });
     let _leave = Leave(ownership);
     poll()
 }
 
 /// The surrounding hold of the lock `name` of this manager, if there is one.
 pub(crate) fn surrounding(shared: &Arc<Shared>, name: &str) -> Option<Ownership> {
-    let task = task::try_id();
     SCOPES.with_borrow(|scopes| {
+        if scopes.is_empty() {
+            return None;
+        }
+        let task = task::try_id();
         scopes
             .iter()
             .rev()
@@ -67,7 +71,7 @@ pub(crate) fn surrounding(shared: &Arc<Shared>, name: &str) -> Option<Ownership>
             .map(|scope| &scope.ownership)
             .find(|ownership| {
                 let hold = ownership.hold();
-                hold.claim.name == name && Arc::ptr_eq(&hold.shared, shared)
+                hold.claim.name() == name && Arc::ptr_eq(&hold.shared, shared)
             })
             .cloned()
     })

@@ -19,8 +19,9 @@ const RELEASE: Duration = Duration::from_secs(2);
 const LAST_CALL: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn shutdown(shared: &Arc<Shared>, grace: Duration) {
-    shared.closing.cancel();
+    // First what is looked at, then what wakes those who look.
     shared.present.close();
+    shared.closing.cancel();
     for timeline in shared.timelines() {
         timeline.lines.close();
     }

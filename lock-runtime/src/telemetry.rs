@@ -14,37 +14,54 @@ use tracing::{Level, Span, debug, enabled, info_span, trace, warn};
 
 use crate::{Fence, Key, LostReason};
 
-/// Who listens, and the span of one hold; `None`: nobody in the whole process. Boxed, because mostly it is not there,
-/// and a hold that nobody hears of should be small.
-pub(crate) struct Telemetry(Option<Box<Listening>>);
+/// What is told of one hold, and to whom.
+pub(crate) struct Telemetry {
+    /// Who listens, and the span of the hold; `None`: nobody in the whole process. Boxed, because mostly it is not there,
+    /// and a hold that nobody hears of should be small.
+    listening: Option<Box<Listening>>,
+    /// Somebody wants to hear of each renewal. Asked once, and kept here: a hundred thousand leases are renewed all the
+    /// time, and nothing is looked for in memory then that nobody wants.
+    traces: bool,
+}
 
 struct Listening {
     dispatch: Dispatch,
     span: Span,
     /// Keys are shown as hashes.
     redact: bool,
-    /// Somebody wants to hear of each renewal. Asked once: a hundred thousand leases are renewed all the time.
-    traces: bool,
 }
 
 impl Telemetry {
+    pub(crate) const NOBODY: Self = Self {
+        listening: None,
+        traces: false,
+    };
+
+    /// Whether there may be somebody who listens.
+    pub(crate) const fn is_heard(&self) -> bool {
+        self.listening.is_some()
+    }
+
     /// Of the current thread, with the current span as the parent of what follows.
     pub(crate) fn here(redact: bool) -> Self {
         if LevelFilter::current() == LevelFilter::OFF {
-            return Self(None);
+            return Self::NOBODY;
         }
-        Self(Some(Box::new(Listening {
+        let listening = Listening {
             dispatch: dispatcher::get_default(Dispatch::clone),
             span: Span::current(),
             redact,
+        };
+        Self {
+            listening: Some(Box::new(listening)),
             traces: enabled!(Level::TRACE),
-        })))
+        }
     }
 
     /// Opens the span of a hold that was granted now. `waited` tells how long that took.
     pub(crate) fn granted(&self, key: &Key, owner: &str, fence: Fence, waited: impl FnOnce() -> Duration) -> Self {
-        let Some(listening) = &self.0 else {
-            return Self(None);
+        let Some(listening) = &self.listening else {
+            return Self::NOBODY;
         };
         let (waited, redact) = (waited(), listening.redact);
         let span = dispatcher::with_default(&listening.dispatch, || {
@@ -61,17 +78,20 @@ impl Telemetry {
             span.in_scope(|| debug!(key = %shown(key, redact), fence = fence.get(), waited = ?waited, "lock acquired"));
             span
         });
-        Self(Some(Box::new(Listening {
+        let listening = Listening {
             dispatch: listening.dispatch.clone(),
             span,
             redact,
-            traces: listening.traces,
-        })))
+        };
+        Self {
+            listening: Some(Box::new(listening)),
+            traces: self.traces,
+        }
     }
 
     /// The span of the hold, for its body to run in.
     pub(crate) fn span(&self) -> Option<Span> {
-        self.0.as_ref().map(|listening| listening.span.clone())
+        self.listening.as_ref().map(|listening| listening.span.clone())
     }
 
     /// The hold is over; `held` tells how long it was.
@@ -94,8 +114,7 @@ impl Telemetry {
     }
 
     pub(crate) fn renewed(&self, key: &Key, fence: Fence) {
-        // For each of a hundred thousand leases: nothing is done for it that nobody wants to hear.
-        if !self.0.as_ref().is_some_and(|listening| listening.traces) {
+        if !self.traces {
             return;
         }
         self.say(|listening| trace!(key = %listening.shown(key), fence = fence.get(), "lease renewed"));
@@ -124,7 +143,7 @@ impl Telemetry {
     }
 
     fn say(&self, event: impl FnOnce(&Listening)) {
-        let Some(listening) = &self.0 else {
+        let Some(listening) = &self.listening else {
             return;
         };
         dispatcher::with_default(&listening.dispatch, || {

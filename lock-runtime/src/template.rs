@@ -1,37 +1,53 @@
 //! What the attribute's `key` and `manager` become: checked by traits, so that a wrong type is one clear error.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::key::encode_into;
+use crate::manager::Shared;
 use crate::{Key, LockManager};
 
-/// A key under construction: the literal parts of a template, and its values, encoded.
-#[must_use]
-pub struct Template(String);
-
-/// Starts a key.
-pub fn template() -> Template {
-    // Most keys are a word, a separator and a number or a UUID.
-    Template(String::with_capacity(48))
-}
+/// A key under construction: the literal text of a template, and its values, encoded.
+pub struct Template(Key);
 
 impl Template {
-    /// Text that the template has as written.
-    pub fn literal(mut self, text: &str) -> Self {
-        self.0.push_str(text);
-        self
+    /// Starts a key.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Key::of_template())
     }
 
-    /// The value of a placeholder.
-    pub fn value<T: KeyValue + ?Sized>(mut self, value: &T) -> Self {
-        value.write_into(&mut self.0);
-        self
+    /// A key as it is.
+    pub(crate) fn of(key: Key) -> Self {
+        Self(key)
+    }
+
+    #[cfg(feature = "queue")]
+    pub(crate) fn so_far(&self) -> &Key {
+        &self.0
+    }
+
+    /// Adds text that the template has as written.
+    pub fn text(&mut self, text: &str) {
+        self.0.text_mut().push_str(text);
+    }
+
+    /// Adds text as written, and the value of the placeholder behind it.
+    pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
+        self.text(text);
+        value.write_into(self.0.text_mut());
     }
 
     /// The key.
     #[must_use]
     pub fn key(self) -> Key {
-        Key::from(self.0)
+        self.0
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -95,14 +111,28 @@ impl<M: AsRef<LockManager> + ?Sized> ManagerRef for M {
     }
 }
 
+/// A manager that a call is to ask, without what a compiler would look at in it for each function.
+pub(crate) trait Asked: Send + Sync {
+    fn manager(self: Arc<Self>) -> LockManager;
+}
+
+impl Asked for Shared {
+    fn manager(self: Arc<Self>) -> LockManager {
+        LockManager(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn literals_stay_and_values_are_encoded() {
-        let key = template().literal("a:").value("b:c").literal("/").value(&7).key();
-        assert_eq!(key.as_str(), "a:b%3Ac/7");
+        let mut key = Template::new();
+        key.part("a:", "b:c");
+        key.part("/", &7);
+        key.text("/:");
+        assert_eq!(key.key().as_str(), "a:b%3Ac/7/:");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Spec {
     pub(crate) max_hold: Option<Duration>,
     pub(crate) hold_at_least: Option<Duration>,
     pub(crate) reentrant: bool,
+    /// It says nothing of a lease: all leases of a manager that are asked for so are alike.
+    plain: bool,
 }
 
 /// Const builders, so that an attribute's options are a constant of the program.
@@ -61,6 +63,11 @@ pub struct Spec {
     reason = "named as the attribute's options, which are documented there"
 )]
 impl Spec {
+    /// Without further options. References, so that whoever names one has no constant of its own to be checked.
+    pub const FAIL: &'static Self = &Self::fail();
+    pub const RETRY: &'static Self = &Self::retry();
+    pub const SKIP: &'static Self = &Self::skip();
+
     const fn new(on_conflict: OnConflict) -> Self {
         Self {
             on_conflict,
@@ -72,6 +79,7 @@ impl Spec {
             max_hold: None,
             hold_at_least: None,
             reentrant: false,
+            plain: true,
         }
     }
 
@@ -93,6 +101,7 @@ impl Spec {
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self.plain = false;
         self
     }
 
@@ -105,30 +114,35 @@ impl Spec {
     #[must_use]
     pub const fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = (min, max);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn renew_every(mut self, period: Duration) -> Self {
         self.renew = Renew::Every(period);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn never_renew(mut self) -> Self {
         self.renew = Renew::Never;
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn max_hold(mut self, max_hold: Duration) -> Self {
         self.max_hold = Some(max_hold);
+        self.plain = false;
         self
     }
 
     #[must_use]
     pub const fn hold_at_least(mut self, hold_at_least: Duration) -> Self {
         self.hold_at_least = Some(hold_at_least);
+        self.plain = false;
         self
     }
 
@@ -165,7 +179,35 @@ pub(crate) struct HoldTerms {
     pub(crate) hold_at_least: Option<Duration>,
 }
 
+impl Spec {
+    /// How long to wait for a holder; `None`: not at all.
+    fn wait_for(&self, default_wait: Duration) -> Option<Duration> {
+        match self.on_conflict {
+            OnConflict::Fail | OnConflict::Skip => None,
+            OnConflict::Retry => Some(self.wait.unwrap_or(default_wait)).filter(|wait| !wait.is_zero()),
+        }
+    }
+}
+
 impl Terms {
+    /// As [`new`](Self::new), of a manager whose plain terms are these, for most calls without looking at each of them.
+    pub(crate) fn like(
+        plain: Option<&Self>,
+        spec: &Spec,
+        default_ttl: Duration,
+        default_wait: Duration,
+        key: &Key,
+    ) -> Result<Self, LockError> {
+        match plain {
+            Some(plain) if spec.plain && spec.wait.is_none_or(|wait| wait <= MAX_DURATION) => {
+                let mut terms = *plain;
+                terms.wait = spec.wait_for(default_wait);
+                Ok(terms)
+            }
+            Some(_) | None => Self::new(spec, default_ttl, default_wait, key),
+        }
+    }
+
     /// # Errors
     ///
     /// [`LockError::InvalidOption`], naming the option and what to write.
@@ -219,20 +261,15 @@ impl Terms {
                 format!("{min:?}..{max:?}: the lower bound must be above zero and at most the upper one"),
             );
         }
-        let wait = match spec.on_conflict {
-            OnConflict::Fail | OnConflict::Skip => None,
-            OnConflict::Retry => Some(spec.wait.unwrap_or(default_wait)).filter(|wait| !wait.is_zero()),
-        };
-        let too_long = |duration: Option<Duration>| duration.is_some_and(|duration| duration > MAX_DURATION);
-        for (option, is_too_long) in [
-            ("wait", too_long(wait)),
-            ("max_hold", too_long(spec.max_hold)),
-            ("hold_at_least", too_long(spec.hold_at_least)),
-            ("backoff", max > MAX_DURATION),
-        ] {
-            if is_too_long {
-                return invalid(option, "it is over 100 years".to_owned());
-            }
+        let wait = spec.wait_for(default_wait);
+        let longest = [
+            ("wait", wait),
+            ("max_hold", spec.max_hold),
+            ("hold_at_least", spec.hold_at_least),
+            ("backoff", Some(max)),
+        ];
+        if let Some((option, _)) = longest.iter().find(|(_, duration)| *duration > Some(MAX_DURATION)) {
+            return invalid(option, "it is over 100 years".to_owned());
         }
         Ok(Self {
             hold: HoldTerms {
@@ -267,96 +304,5 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn terms(spec: &Spec) -> Result<Terms, &'static str> {
-        Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &Key::from("k")).map_err(|error| match error {
-            LockError::InvalidOption { option, .. } => option,
-            other => panic!("{other}"),
-        })
-    }
-
-    fn good(spec: Spec) -> Terms {
-        terms(&spec).unwrap()
-    }
-
-    fn wrong(spec: Spec) -> &'static str {
-        terms(&spec).unwrap_err()
-    }
-
-    #[test]
-    fn what_is_not_said_is_the_default() {
-        let terms = good(Spec::retry());
-        assert_eq!(terms.ttl, Duration::from_secs(30));
-        assert_eq!(terms.wait, Some(Duration::from_secs(10)));
-        assert_eq!(terms.backoff, (Duration::from_millis(20), Duration::from_millis(500)));
-        assert_eq!(terms.hold.renew_every, Some(Duration::from_secs(10)));
-        assert_eq!((terms.hold.max_hold, terms.hold.hold_at_least), (None, None));
-    }
-
-    #[test]
-    fn what_is_said_stays() {
-        let spec = Spec::retry()
-            .ttl(SECOND * 2)
-            .wait(SECOND * 3)
-            .backoff(SECOND, SECOND)
-            .renew_every(SECOND);
-        let terms = good(spec.max_hold(SECOND * 4).hold_at_least(SECOND * 5));
-        assert_eq!(terms.ttl, SECOND * 2);
-        assert_eq!(terms.wait, Some(SECOND * 3));
-        assert_eq!(terms.backoff, (SECOND, SECOND));
-        assert_eq!(terms.hold.renew_every, Some(SECOND));
-        assert_eq!(
-            (terms.hold.max_hold, terms.hold.hold_at_least),
-            (Some(SECOND * 4), Some(SECOND * 5))
-        );
-        assert_eq!(good(Spec::fail().never_renew()).hold.renew_every, None);
-        assert_eq!(Spec::fail().continue_when_lost().on_lost, OnLost::Continue);
-        assert!(Spec::skip().reentrant().reentrant && !Spec::skip().reentrant);
-    }
-
-    #[test]
-    fn only_retry_waits_and_only_when_there_is_time() {
-        assert_eq!(good(Spec::fail().wait(SECOND)).wait, None);
-        assert_eq!(good(Spec::skip().wait(SECOND)).wait, None);
-        assert_eq!(good(Spec::retry().wait(Duration::ZERO)).wait, None);
-    }
-
-    #[test]
-    fn bounds_are_inside() {
-        let nano = Duration::from_nanos(1);
-        good(Spec::fail().ttl(MIN_TTL));
-        assert_eq!(wrong(Spec::fail().ttl(MIN_TTL - nano)), "ttl");
-        assert_eq!(good(Spec::fail().ttl(MIN_TTL + nano)).ttl, MIN_TTL);
-        good(Spec::fail().ttl(MAX_DURATION));
-        assert_eq!(wrong(Spec::fail().ttl(MAX_DURATION + SECOND)), "ttl");
-        good(Spec::fail().ttl(SECOND).renew_every(SECOND / 2));
-        assert_eq!(wrong(Spec::fail().ttl(SECOND).renew_every(SECOND / 2 + nano)), "renew");
-        good(Spec::fail().renew_every(MIN_RENEW));
-        assert_eq!(wrong(Spec::fail().renew_every(MIN_RENEW - nano)), "renew");
-        good(Spec::fail().ttl(SECOND).max_hold(SECOND));
-        assert_eq!(wrong(Spec::fail().ttl(SECOND).max_hold(SECOND - nano)), "max_hold");
-        good(Spec::retry().backoff(nano, nano));
-        assert_eq!(wrong(Spec::retry().backoff(Duration::ZERO, SECOND)), "backoff");
-        assert_eq!(wrong(Spec::retry().backoff(SECOND, SECOND - nano)), "backoff");
-    }
-
-    #[test]
-    fn nothing_is_longer_than_a_hundred_years() {
-        let long = MAX_DURATION + Duration::from_nanos(1);
-        assert_eq!(MAX_DURATION.as_secs(), 3_153_600_000);
-        good(
-            Spec::retry()
-                .wait(MAX_DURATION)
-                .hold_at_least(MAX_DURATION)
-                .max_hold(MAX_DURATION),
-        );
-        assert_eq!(wrong(Spec::retry().wait(long)), "wait");
-        assert_eq!(wrong(Spec::fail().hold_at_least(long)), "hold_at_least");
-        assert_eq!(wrong(Spec::fail().max_hold(long)), "max_hold");
-        assert_eq!(wrong(Spec::retry().backoff(SECOND, long)), "backoff");
-    }
-}
+#[path = "tests/terms.rs"]
+mod tests;

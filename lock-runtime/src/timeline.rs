@@ -25,7 +25,7 @@ pub(crate) struct Timeline {
     runtime: Handle,
     schedule: Arc<Schedule>,
     /// Who waits for which lock.
-    pub(crate) lines: Lines,
+    pub(crate) lines: Arc<Lines>,
     backend: Arc<dyn Backend>,
     /// `None` on a runtime that is not ours.
     thread: Option<LockThread>,
@@ -43,7 +43,7 @@ impl Timeline {
             clock: Clock::Real,
             runtime,
             schedule: Arc::default(),
-            lines: Lines::default(),
+            lines: Arc::default(),
             backend,
             thread: Some(thread),
         })
@@ -55,7 +55,7 @@ impl Timeline {
             clock: Clock::Paused,
             runtime,
             schedule: Arc::default(),
-            lines: Lines::default(),
+            lines: Arc::default(),
             backend,
             thread: None,
         }
@@ -102,10 +102,20 @@ impl Timeline {
         if self.schedule.insert(hold) {
             self.drive();
         }
+        // After it was inserted: a disturbance from here on finds it.
+        if self.schedule.was_disturbed_after(hold.confirmed()) {
+            hold.hurry(self.clock.now());
+            self.schedule.update([hold]);
+        }
     }
 
     fn drive(&self) {
-        let driver = renewal::drive(Arc::clone(&self.schedule), self.clock, Arc::clone(&self.backend));
+        let driver = renewal::drive(
+            Arc::clone(&self.schedule),
+            Arc::clone(&self.lines),
+            self.clock,
+            Arc::clone(&self.backend),
+        );
         self.runtime.spawn(driver);
     }
 

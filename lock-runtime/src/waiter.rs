@@ -2,8 +2,10 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
+
+use tokio::runtime::Handle;
 
 use crate::clock::Moment;
 use crate::grant::Grant;
@@ -22,6 +24,8 @@ pub(crate) struct Waiter {
     telemetry: Telemetry,
     /// When its wait began.
     started: Moment,
+    /// The runtime on which it waits.
+    near: OnceLock<Handle>,
     /// Its wait is over; it only stays for the answer to one more question.
     overdue: AtomicBool,
     /// A std mutex, held for a look.
@@ -42,6 +46,7 @@ impl Waiter {
             terms,
             telemetry,
             started,
+            near: OnceLock::new(),
             overdue: AtomicBool::new(false),
             cell: Mutex::new(Cell::Waiting(None)),
         }
@@ -49,6 +54,18 @@ impl Waiter {
 
     fn cell(&self) -> MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runtime on which it waits, if it waits on one.
+    pub(crate) fn near(&self) -> Option<&Handle> {
+        self.near.get()
+    }
+
+    /// It waits on the runtime around the caller.
+    pub(crate) fn waits_here(&self) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.near.get_or_init(|| runtime);
+        }
     }
 
     pub(crate) fn is_overdue(&self) -> bool {
@@ -73,13 +90,19 @@ impl Waiter {
     pub(crate) async fn outcome(&self) -> Result<Ownership, LockError> {
         poll_fn(|context| {
             let mut cell = self.cell();
-            match std::mem::replace(&mut *cell, Cell::Gone) {
-                Cell::Given(outcome) => return Poll::Ready(outcome),
-                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => *cell = Cell::Waiting(Some(waker)),
-                Cell::Waiting(_) => *cell = Cell::Waiting(Some(context.waker().clone())),
+            let before = match &mut *cell {
+                Cell::Waiting(Some(waker)) if waker.will_wake(context.waker()) => None,
+                Cell::Waiting(waker) => waker.replace(context.waker().clone()),
+                Cell::Given(_) => match std::mem::replace(&mut *cell, Cell::Gone) {
+                    Cell::Given(outcome) => return Poll::Ready(outcome),
+                    Cell::Waiting(_) | Cell::Gone => None,
+                },
                 // Polled after it was ready, which `.await` never does.
-                Cell::Gone => {}
-            }
+                Cell::Gone => None,
+            };
+            drop(cell);
+            // The drop of a waker runs other people's code.
+            drop(before);
             Poll::Pending
         })
         .await
@@ -87,8 +110,17 @@ impl Waiter {
 
     /// Makes a hold of what was granted, and wakes the caller. If that has given up, the hold ends at once.
     pub(crate) fn give(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>) {
-        let waited = || grant.granted.since(self.started);
-        let telemetry = self.telemetry.granted(&self.key, &shared.owner, grant.fence, waited);
+        let waited = grant.granted.since(self.started);
+        let (fence, owner) = (grant.fence, Arc::clone(&shared.owner));
+        let mut giving = Giving {
+            waiter: self,
+            given: Some((grant, shared, timeline)),
+            telemetry: Telemetry::NOBODY,
+        };
+        giving.telemetry = self.telemetry.granted(&self.key, &owner, fence, || waited);
+    }
+
+    fn take(&self, grant: Grant, shared: Arc<Shared>, timeline: Arc<Timeline>, telemetry: Telemetry) {
         // Counted also where a shutdown has begun: the hold learns of it below.
         let _open = shared.present.enter();
         let hold = Arc::new(Hold::new(
@@ -101,7 +133,7 @@ impl Waiter {
         let ownership = Ownership::new(Arc::clone(&hold));
         timeline.watch(&hold);
         // A shutdown that began before the hold could be seen has not told it.
-        if shared.closing.is_cancelled() {
+        if shared.is_closing() {
             hold.lose(LostReason::Shutdown);
             return self.tell(Err(self.shut_down()));
         }
@@ -142,5 +174,21 @@ impl Waiter {
     /// When its wait is over.
     pub(crate) fn until(&self) -> Moment {
         self.started.plus(self.terms.wait.unwrap_or_default())
+    }
+}
+
+/// A grant on its way to a waiter. It arrives whatever happens, be it that a subscriber panics: nobody else knows of it.
+struct Giving<'a> {
+    waiter: &'a Waiter,
+    given: Option<(Grant, Arc<Shared>, Arc<Timeline>)>,
+    telemetry: Telemetry,
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        if let Some((grant, shared, timeline)) = self.given.take() {
+            let telemetry = std::mem::replace(&mut self.telemetry, Telemetry::NOBODY);
+            self.waiter.take(grant, shared, timeline, telemetry);
+        }
     }
 }

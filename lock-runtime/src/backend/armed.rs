@@ -75,6 +75,7 @@ impl Shared {
 
 impl Watcher {
     /// Resolves when it is armed. Cancel safe.
+    #[cfg(any(feature = "queue", test))]
     pub(in crate::backend) async fn armed(&mut self) {
         self.until(|state, _| state.armed).await;
     }

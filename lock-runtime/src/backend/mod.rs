@@ -23,19 +23,33 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Fence, LockError};
+use crate::{Fence, Key, LockError};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An operation and the route that it takes.
-pub(crate) type UnderWay<T> = (u64, BoxFuture<'static, Result<T, Failure>>);
+/// An operation over a connection of the caller's own runtime.
+pub(crate) struct UnderWay<T> {
+    /// The route that it takes.
+    pub(crate) route: u64,
+    /// The longest that it makes sense to wait for the answer.
+    pub(crate) within: Duration,
+    /// Nothing was sent before its first poll.
+    pub(crate) answer: BoxFuture<'static, Result<T, Failure>>,
+}
 
 /// Who holds, or wants to hold, which lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The full name: namespace and key.
-    pub(crate) name: String,
+    /// In its namespace.
+    pub(crate) key: Key,
     pub(crate) value: Value,
+}
+
+impl Claim {
+    /// The full name: namespace and key.
+    pub(crate) fn name(&self) -> &str {
+        self.key.name()
+    }
 }
 
 /// What the backend stores for a hold. As a text only where it is sent: a hold keeps it for as long as it lives.
@@ -50,14 +64,14 @@ pub(crate) struct Value {
 impl Value {
     /// The token, a space, the owner label.
     pub(crate) fn text(&self) -> String {
+        self.parts(|parts| parts.concat())
+    }
+
+    /// As [`text`](Self::text), in parts, for who puts them where they belong.
+    pub(crate) fn parts<T>(&self, take: impl FnOnce([&str; 3]) -> T) -> T {
         let mut token = Uuid::encode_buffer();
         let token: &str = self.token.hyphenated().encode_lower(&mut token);
-        let owner = self.owner.as_deref().unwrap_or_default();
-        let mut text = String::with_capacity(token.len() + 1 + owner.len());
-        text.push_str(token);
-        text.push(' ');
-        text.push_str(owner);
-        text
+        take([token, " ", self.owner.as_deref().unwrap_or_default()])
     }
 }
 
@@ -95,8 +109,11 @@ pub(crate) enum Renewed {
     Taken,
 }
 
-/// Who is told the answer to one of several renewals.
-pub(crate) type EachRenewed<'a> = dyn Fn(usize, Result<Renewed, Failure>) + Send + Sync + 'a;
+/// The answers to some of several renewals, by their places, which have come together.
+pub(crate) type Answers<'a> = &'a mut (dyn Iterator<Item = (usize, Result<Renewed, Failure>)> + 'a);
+
+/// Who is told them.
+pub(crate) type EachRenewed<'a> = dyn Fn(Answers<'_>) + Send + Sync + 'a;
 
 /// What a release leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,23 +174,25 @@ pub(crate) enum Applied {
 /// may be missed, so the waiter keeps a timer as well. Dropping it passes an unused wake-up on.
 pub(crate) trait Wakeup: Send {
     /// Resolves once wake-ups will arrive: only a try after this cannot miss a release.
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()>;
     /// Resolves at the next wake-up. Cancel safe.
-    fn woken(&mut self) -> BoxFuture<'_, Woken>;
+    fn woken(&mut self) -> BoxFuture<'_, ()>;
 }
 
-/// What somebody who waits is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
-    /// The lock may be free: try.
-    Look,
+/// A claim that waits, and is told that the lock is its own: at once, on whichever thread the word arrives.
+pub(crate) trait Grantee: Send + Sync {
     /// It is this claim's, for [`Turn::first_lease`] from an unknown moment on, unless it has been released since.
-    Granted {
-        /// The first of its fences.
-        fence: Fence,
-        /// The last question that was heard before.
-        question: u64,
-    },
+    fn granted(&self, told: Told);
+}
+
+/// A grant that nobody has asked for just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The first of its fences.
+    pub(crate) fence: Fence,
+    /// The last question that was heard before.
+    pub(crate) question: u64,
 }
 
 /// A place where locks are kept.
@@ -254,15 +273,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
         0
     }
 
-    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime, with its route; `None`: there is none
-    /// (yet; `runtime` is where a task may be started that opens one). It sets no timer and may wait for ever: whoever
-    /// gives up says so by [`no_answer`](Self::no_answer).
+    /// As [`acquire`](Self::acquire), over a connection of the caller's own runtime; `None`: there is none (yet; `runtime`
+    /// is where a task may be started that opens one, or goes on). It sets no timer and may wait for ever: whoever gives
+    /// up says so by [`no_answer`](Self::no_answer).
     fn acquire_here(&self, _claim: &Claim, _ttl: Duration, _runtime: &Handle) -> Option<UnderWay<Acquired>> {
         None
     }
 
     /// As [`acquire_here`](Self::acquire_here), for a release that leaves nothing behind.
-    fn release_here(&self, _claim: &Claim) -> Option<UnderWay<Released>> {
+    fn release_here(&self, _claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
         None
     }
 
@@ -315,9 +334,16 @@ pub(crate) trait Backend: Send + Sync + 'static {
         self.wakeup(name, runtime)
     }
 
-    /// Where `claim` is told that it may be, or is, its turn. `runtime` is where a task may be started for it.
-    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
-        self.wakeup(&claim.name, runtime)
+    /// Where `claim` is told that it may be its turn, and `grantee` that it is: on the runtime `near`, if that can be.
+    /// `runtime` is where a task may be started for it.
+    fn place(
+        &self,
+        claim: &Claim,
+        _near: Option<&Handle>,
+        _grantee: Arc<dyn Grantee>,
+        runtime: &Handle,
+    ) -> Box<dyn Wakeup> {
+        self.wakeup(claim.name(), runtime)
     }
 
     /// Starts listening for `name`, of which one listener is woken at a time; `runtime` is where a task may be started

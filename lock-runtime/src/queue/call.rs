@@ -8,9 +8,10 @@ use super::function::Function;
 use super::outcome::ReturnsLater;
 use super::parameter::Arguments;
 use super::storing;
-use crate::call::{self, Ended};
+use crate::call;
+use crate::ended::Ended;
 use crate::outcome::Returns;
-use crate::template::ManagerRef;
+use crate::template::{KeyValue, ManagerRef};
 use crate::terms::Spec;
 use crate::{Key, LockError, LockManager, LostReason};
 
@@ -55,6 +56,16 @@ impl<R> Call<R> {
     /// The lock to take.
     pub fn key(&mut self, key: Key) {
         self.inner.key(key);
+    }
+
+    /// As [`call::Call::text`].
+    pub fn text(&mut self, text: &str) {
+        self.inner.text(text);
+    }
+
+    /// As [`call::Call::part`].
+    pub fn part<V: KeyValue + ?Sized>(&mut self, text: &str, value: &V) {
+        self.inner.part(text, value);
     }
 
     /// The manager to ask instead of the installed one. A worker's calls ask its own: they are stored with it.

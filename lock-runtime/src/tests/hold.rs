@@ -9,6 +9,7 @@ use super::*;
 use crate::backend::Applied;
 use crate::backend::memory::MemoryBackend;
 use crate::clock::Clock;
+use crate::scripted::unknown;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +35,6 @@ fn hold(spec: &Spec) -> Hold {
     let telemetry = Telemetry::here(false);
     let grant = Grant {
         id: HoldId::next(),
-        key,
         claim,
         fence: Fence::from(1),
         deadline: deadline(now, terms.ttl),
@@ -238,8 +238,26 @@ async fn an_answer_after_the_end_says_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_renewal_fits_before_the_deadline() {
-    assert_eq!(hold(&Spec::fail()).patience(), SECOND);
-    assert_eq!(hold(&Spec::fail().ttl(SECOND * 3 / 2)).patience(), SECOND / 2);
+    assert_eq!(hold(&Spec::fail()).patience(now()), SECOND);
+    assert_eq!(hold(&Spec::fail().ttl(SECOND * 3 / 2)).patience(now()), SECOND / 2);
+    // Of what is left, two tries and the pause between them take nearly all.
+    let short = hold(&Spec::fail());
+    let left = SECOND / 2;
+    let late = Moment::from_nanos(short.deadline().as_nanos() - 500_000_000);
+    assert_eq!(short.patience(late), left / 2);
+    assert_eq!(short.due(late), Due::Renewal);
+    short.renewed(now(), late, unknown());
+    short.renewal_over();
+    assert_eq!(short.planned(late), late.plus(left / 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_handed_a_lease_while_it_is_renewed_renews_it_at_once() {
+    let hold = hold(&Spec::fail());
+    let planned = hold.planned(now());
+    assert!(planned > now());
+    assert_eq!(hold.due(planned), Due::Renewal);
+    assert_eq!(hold.planned(now()), now());
 }
 
 #[tokio::test(start_paused = true)]

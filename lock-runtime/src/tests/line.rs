@@ -3,9 +3,7 @@
 use std::sync::Mutex;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
-
-use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::acquire::acquire;
@@ -18,8 +16,9 @@ use crate::{Fence, Key, LostReason};
 const LONG: Duration = Duration::from_secs(100);
 const BUSY: Acquired = Acquired::Busy(None);
 
+/// After a while, in which others come.
 fn granted(fence: u64) -> (Duration, Result<Acquired, crate::backend::Failure>) {
-    (AT_ONCE, Ok(Acquired::Granted(Fence::from(fence))))
+    (ms(10), Ok(Acquired::Granted(Fence::from(fence))))
 }
 
 /// Waits long, and looks again so rarely that only something else can wake it.
@@ -39,7 +38,7 @@ fn backend(fences: &[u64]) -> Scripted {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, key, scripted::claim("token"), terms).await
+    acquire(shared, scripted::claim("token"), terms).await
 }
 
 /// Who got the lock, with which fence, in their order.
@@ -145,10 +144,8 @@ async fn a_lock_that_is_to_stay_taken_is_handed_to_nobody() {
         caller.await.unwrap();
     }
     assert_eq!(*log.lock().unwrap(), [(0, 70), (1, 700)]);
-    assert!(matches!(
-        backend.asked()[2],
-        Asked::Release(crate::backend::Leave::TakenFor(_))
-    ));
+    let stays = |asked: &Asked| matches!(asked, Asked::Release(crate::backend::Leave::TakenFor(_)));
+    assert_eq!(count(&backend.asked(), stays), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +161,6 @@ async fn a_lost_lease_is_handed_to_nobody_and_those_behind_are_asked_for_at_once
         async move { acquired(&shared, &spec()).await.unwrap() }
     });
     sleep(ms(1)).await;
-    // The test's backend says that it listens after half a second.
     let first = first.await.unwrap();
     assert!(!second.is_finished());
     // Its body goes on all the same.
@@ -224,7 +220,7 @@ async fn a_wait_that_is_over_is_a_conflict_only_after_one_more_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_first_tries_nobody_else_asks() {
+async fn while_the_first_tries_nobody_else_asks_for_a_tenth_of_a_second() {
     let slow = Scripted::default().acquires([(ms(800), Ok(Acquired::Granted(Fence::from(7))))]);
     let (backend, shared) = slow.shared();
     let callers: Vec<_> = (0..2)
@@ -233,8 +229,105 @@ async fn while_the_first_tries_nobody_else_asks() {
             tokio::spawn(async move { acquired(&shared, &spec()).await.map(drop) })
         })
         .collect();
-    // A contender would have asked by now: it listens for half a second at most.
-    sleep(ms(700)).await;
+    sleep(ms(90)).await;
     assert_eq!(backend.asked().len(), 1, "{:?}", backend.asked());
+    // It takes too long.
+    sleep(ms(20)).await;
+    assert_eq!(backend.asked().len(), 2, "{:?}", backend.asked());
     callers.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_caller_that_is_not_polled_keeps_nobody_waiting() {
+    let (backend, shared) = Scripted::default()
+        .acquires([(ms(5), Ok(BUSY)), granted(70), granted(80)])
+        .releases([(AT_ONCE, Ok(Released::Done))])
+        .shared();
+    let asleep = spec();
+    let mut asleep = Box::pin(acquired(&shared, &asleep));
+    assert!(futures_util::poll!(asleep.as_mut()).is_pending());
+    let second = timeout(ms(200), acquired(&shared, &spec())).await.unwrap().unwrap();
+    assert_eq!(second.hold().fence.get(), 70);
+    drop(second);
+    assert_eq!(asleep.await.unwrap().hold().fence.get(), 80, "{:?}", backend.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_at_the_end_of_its_wait_is_handed_nothing() {
+    let (_, shared) = Scripted::default()
+        .with_fences()
+        .acquires([(AT_ONCE, Ok(BUSY)), (ms(500), Ok(Acquired::Granted(Fence::from(70))))])
+        .releases([(AT_ONCE, Ok(Released::Done))])
+        .shared();
+    let log = Log::default();
+    let short = spec().wait(ms(300));
+    let more = callers;
+    let mut callers = more(&shared, &log, &[spec()], ms(5)).await;
+    let refused = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move { acquired(&shared, &short).await.map(drop) }
+    });
+    sleep(ms(1)).await;
+    callers.extend(more(&shared, &log, &[spec()], ms(5)).await);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert!(refused.await.unwrap().unwrap_err().is_conflict());
+    assert_eq!(
+        log.lock().unwrap().iter().map(|(_, fence)| *fence).collect::<Vec<_>>(),
+        [70, 71]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_disturbance_nobody_begins_under_a_lease_that_may_be_gone() {
+    let (backend, shared) = backend(&[70, 700]).shared();
+    let log = Log::default();
+    let callers = callers(&shared, &log, &[spec(), spec()], ms(50)).await;
+    sleep(ms(30)).await;
+    assert_eq!(*log.lock().unwrap(), [(0, 70)]);
+    backend.disturbed.send_modify(|count| *count += 1);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!(*log.lock().unwrap(), [(0, 70), (1, 700)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fences_are_reserved_for_those_who_wait_and_a_few_more() {
+    let (backend, shared) = backend(&[70]).shared();
+    let log = Log::default();
+    let callers = callers(&shared, &log, &[spec(), spec(), spec()], ms(5)).await;
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let fences = backend.fences.lock().unwrap().clone();
+    assert_eq!(fences, [5], "one waited when it was asked");
+}
+
+/// A subscriber that panics when it hears of a lock that was waited for.
+struct Panics;
+
+impl tracing::Subscriber for Panics {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        assert!(span.metadata().name() != "distributed_lock", "the test wants it");
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_given_the_lock_has_it_although_a_subscriber_panics() {
+    let (_, shared) = backend(&[70]).shared();
+    let _listening = tracing::subscriber::set_default(Panics);
+    let ownership = acquired(&shared, &spec()).await.unwrap();
+    assert_eq!(ownership.hold().fence.get(), 70);
+    assert!(shared.timeline(&Key::from("k")).unwrap().holds().len() == 1);
 }

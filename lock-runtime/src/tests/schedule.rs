@@ -65,12 +65,12 @@ async fn the_next_look_is_at_the_first_moment_of_all_and_not_put_off() {
     );
     assert_eq!(schedule.next_look(early.next_event()), late.next_event());
     late.lose(LostReason::Taken);
-    schedule.update(&late);
+    schedule.update([&late]);
     assert_eq!(schedule.next_look(late.next_event()), Moment::NEVER);
     schedule.remove(&late);
     assert!(schedule.holds().is_empty());
     // Late, and without effect.
-    schedule.update(&early);
+    schedule.update([&early]);
     assert_eq!(schedule.next_look(now()), Moment::NEVER);
 }
 
@@ -139,7 +139,7 @@ async fn what_is_due_is_taken_out_once_and_at_its_moment() {
     assert!(schedule.take_due(at).is_empty());
     assert_eq!(schedule.next_look(at), Moment::NEVER);
     assert_eq!(schedule.holds().len(), 1, "it has not ended");
-    schedule.update(&hold);
+    schedule.update([&hold]);
     assert_eq!(schedule.take_due(at).len(), 1);
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Renewed, Stored,
-    Value, Wakeup, Woken,
+    Turn, Value, Wakeup,
 };
 use crate::grant::Grant;
 use crate::hold::{Hold, HoldId};
@@ -35,6 +35,8 @@ pub(crate) struct Scripted {
     asked: Mutex<Vec<(Instant, Asked)>>,
     is_quorum: bool,
     reserves_fences: bool,
+    /// How many fences each question of one that waits was for.
+    pub(crate) fences: Mutex<Vec<u64>>,
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
@@ -174,7 +176,6 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     let now = timeline.clock.now();
     let grant = Grant {
         id: HoldId::next(),
-        key,
         claim: claim("token"),
         fence: Fence::from(1),
         deadline: crate::grant::deadline(now, terms.ttl),
@@ -190,7 +191,7 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
 
 pub(crate) fn claim(token: &str) -> Claim {
     Claim {
-        name: "k".to_owned(),
+        key: Key::from("k"),
         value: Value {
             token: Uuid::from_u128(token.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))),
             owner: Some("owner".into()),
@@ -240,7 +241,7 @@ impl Backend for Scripted {
         let takes = *self.renewal.lock().unwrap();
         Box::pin(async move {
             sleep(takes).await;
-            (0..claims.len()).for_each(|index| each(index, Ok(Renewed::Extended)));
+            each(&mut (0..claims.len()).map(|index| (index, Ok(Renewed::Extended))));
         })
     }
 
@@ -271,6 +272,16 @@ impl Backend for Scripted {
         self.is_quorum
     }
 
+    fn acquire_in_turn<'a>(
+        &'a self,
+        claim: &'a Claim,
+        turn: Turn,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Acquired, Failure>> {
+        self.fences.lock().unwrap().push(turn.fences);
+        self.acquire(claim, turn.ttl, within)
+    }
+
     fn reserves_fences(&self) -> bool {
         self.reserves_fences
     }
@@ -293,7 +304,7 @@ impl Wakeup for Silent {
         Box::pin(std::future::pending())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 }

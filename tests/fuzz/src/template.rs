@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "the module has more than is called here")]
 
 use libfuzzer_sys::fuzz_target;
-use lock_runtime::__private::template as start;
+use lock_runtime::__private::Template;
 use lock_runtime::Key;
 
 use template::{Access, Part, Placeholder};
@@ -73,13 +73,14 @@ fn plain(text: &str) -> String {
 /// As the expansion does it.
 fn filled(parts: &[Part], values: &[&str]) -> Key {
     let mut values = values.iter();
-    parts
-        .iter()
-        .fold(start(), |key, part| match part {
-            Part::Literal(text) => key.literal(text),
-            Part::Placeholder(_) => key.value(*values.next().expect("a value for each placeholder")),
-        })
-        .key()
+    let mut key = Template::new();
+    for part in parts {
+        match part {
+            Part::Literal(text) => key.text(text),
+            Part::Placeholder(_) => key.part("", *values.next().expect("a value for each placeholder")),
+        }
+    }
+    key.key()
 }
 
 /// The way back: a value ends where the first separator of the text after it stands.

@@ -68,7 +68,7 @@ pub mod __private {
     use std::future::{Future, poll_fn};
     use std::marker::PhantomData;
     use std::pin::Pin;
-    use std::task::Poll;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     #[derive(Debug)]
@@ -107,6 +107,9 @@ pub mod __private {
                 reentrant: false,
             }
         }
+        pub const FAIL: &'static Spec = &Spec::fail();
+        pub const RETRY: &'static Spec = &Spec::retry();
+        pub const SKIP: &'static Spec = &Spec::skip();
         pub const fn fail() -> Spec {
             Spec::new("fail")
         }
@@ -148,24 +151,9 @@ pub mod __private {
         Call::new(spec, returns_or_skips())
     }
 
-    pub struct Template(String);
-
-    pub fn template() -> Template {
-        Template(String::new())
-    }
-
-    impl Template {
-        pub fn literal(mut self, text: &str) -> Template {
-            self.0.push_str(text);
-            self
-        }
-        pub fn value<T: Display + ?Sized>(mut self, value: &T) -> Template {
-            self.0.push_str(&value.to_string());
-            self
-        }
-        pub fn key(self) -> String {
-            self.0
-        }
+    #[allow(clippy::empty_loop)] // nothing calls it
+    pub const fn never<R>() -> R {
+        loop {}
     }
 
     pub fn key(key: impl Into<String>) -> String {
@@ -175,6 +163,8 @@ pub mod __private {
     /// Unlocks when it is dropped or ended, whichever is first.
     pub struct Call<R> {
         locked: bool,
+        /// Until it is asked for.
+        key: Option<String>,
         returns: PhantomData<fn() -> R>,
     }
 
@@ -194,6 +184,7 @@ pub mod __private {
             SPECS.with_borrow_mut(|specs| specs.push(format!("{spec:?}")));
             Call {
                 locked: false,
+                key: None,
                 returns: PhantomData,
             }
         }
@@ -203,30 +194,32 @@ pub mod __private {
             }
         }
         pub fn key(&mut self, key: String) {
-            KEYS.with_borrow_mut(|keys| keys.push(key));
+            self.key = Some(key);
+        }
+        pub fn ask(&mut self) {
+            KEYS.with_borrow_mut(|keys| keys.extend(self.key.take()));
+        }
+        pub fn text(&mut self, text: &str) {
+            self.key.get_or_insert_default().push_str(text);
+        }
+        pub fn part<V: Display + ?Sized>(&mut self, text: &str, value: &V) {
+            *self.key.get_or_insert_default() += &format!("{text}{value}");
         }
         pub fn manager<M: ?Sized>(&mut self, _: &M) {
             note("manager");
         }
         pub async fn run<F: Future<Output = R>>(&mut self, mut body: Pin<&mut F>) -> Ended<R> {
-            self.locked = true;
-            poll_fn(|cx| {
-                let _inside = Inside::enter();
-                match body.as_mut().poll(cx) {
-                    Poll::Ready(output) => Poll::Ready(Ended::Finished(output)),
-                    Poll::Pending if LOSE.take() => Poll::Ready(Ended::Lost),
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-            .await
+            poll_fn(|cx| self.poll_run(body.as_mut(), cx)).await
         }
-        pub async fn complete<F: Future<Output = R>>(&mut self, mut body: Pin<&mut Option<F>>) -> R {
-            let ended = match body.as_mut().as_pin_mut() {
-                Some(body) => self.run(body).await,
-                None => Ended::Lost,
-            };
-            body.set(None);
-            self.end(ended).await
+        fn poll_run(&mut self, body: Pin<&mut dyn Future<Output = R>>, cx: &mut Context<'_>) -> Poll<Ended<R>> {
+            self.ask();
+            self.locked = true;
+            let _inside = Inside::enter();
+            match body.poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Ended::Finished(output)),
+                Poll::Pending if LOSE.take() => Poll::Ready(Ended::Lost),
+                Poll::Pending => Poll::Pending,
+            }
         }
         pub async fn end(&mut self, ended: Ended<R>) -> R {
             self.unlock();
@@ -240,6 +233,29 @@ pub mod __private {
             match ended {
                 Ended::Finished(output) => Ok(output),
                 Ended::Lost => Err(LostReason::Taken),
+            }
+        }
+    }
+
+    pub struct Complete<'a, R, F> {
+        pub call: &'a mut Call<R>,
+        pub body: Pin<&'a mut Option<F>>,
+    }
+
+    impl<R, F: Future<Output = R>> Future for Complete<'_, R, F> {
+        type Output = R;
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+            let Complete { call, body } = self.get_mut();
+            let Some(running) = body.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            let ended = std::task::ready!(call.poll_run(running, cx));
+            body.set(None);
+            call.unlock();
+            match ended {
+                Ended::Finished(output) => Poll::Ready(output),
+                Ended::Lost => Poll::Pending,
             }
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -235,10 +236,17 @@ impl<R> Call<R> {
     pub fn key(&mut self, key: String) {
         self.inner.key(key);
     }
+    pub fn text(&mut self, text: &str) {
+        self.inner.text(text);
+    }
+    pub fn part<V: Display + ?Sized>(&mut self, text: &str, value: &V) {
+        self.inner.part(text, value);
+    }
     pub fn manager<M: ?Sized>(&mut self, manager: &M) {
         self.inner.manager(manager);
     }
     pub async fn enter(&mut self) -> Entered<R> {
+        self.inner.ask();
         if TAKEN.take() { Entered::Taken } else { Entered::Held }
     }
     pub async fn run<F: Future<Output = R>>(&mut self, body: Pin<&mut F>) -> Ended<R> {

@@ -2,15 +2,16 @@
 
 use crate::{File, assert_none, files, read};
 
-/// All of the crate that a backend may know: what it is asked, the clock, and how to say that a URL
+/// All of the crate that a backend may know: what it is asked (of a key, the full name), the clock, and how to say that a URL
 /// is wrong. No policy, no hold, no body.
-const OPEN_TO_BACKENDS: [&str; 8] = [
+const OPEN_TO_BACKENDS: [&str; 9] = [
     "backend",
     "clock",
     "network",
     "pauses",
     "url",
     "Fence",
+    "Key",
     "LockError",
     "Tls",
 ];

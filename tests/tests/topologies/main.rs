@@ -22,6 +22,7 @@ mod permissions;
 mod redlock;
 mod redlock_fences;
 mod redlock_holding;
+mod redlock_lanes;
 mod redlock_members;
 mod redlock_restart;
 mod replicas;

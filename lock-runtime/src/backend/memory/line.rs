@@ -45,8 +45,8 @@ pub(crate) struct Applicant {
 /// How far it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It holds the lock.
-    Granted { fence: Fence, since: Moment },
+    /// It holds the lock from now on.
+    Granted(Fence),
     /// It will be woken, or is to look again at this moment.
     Waits(Moment),
 }
@@ -107,6 +107,21 @@ impl Store {
                 tables.locks.entry(name.into()).or_insert_with(|| Lock::new(owner))
             }
         };
+        if lock.holder.is_none() && lock.line.is_empty() {
+            // It may have stood in line, and what it was given was taken from it.
+            applicant.number = None;
+            let fence = tables.fences.next(now);
+            lock.hold(applicant.token, owner, fence, applicant.ttl, now);
+            return Turn::Granted(fence);
+        }
+        if let Some(fence) = lock.notice(applicant.token, applicant.ttl, now) {
+            applicant.number = None;
+            // By this one's clock its time may be over earlier than by the clock of who gave it.
+            let woken = Woken([None, lock.misled()]);
+            drop(guard);
+            woken.wake();
+            return Turn::Granted(fence);
+        }
         let (mut woken, mut left) = (Woken::NOBODY, None);
         if lock.alive(now).is_none() {
             // Free, or its holder has died.
@@ -169,10 +184,7 @@ impl Lock {
         if let Some(holder) = &self.holder {
             if holder.token == applicant.token {
                 applicant.number = None;
-                return Turn::Granted {
-                    fence: holder.fence,
-                    since: holder.since,
-                };
+                return Turn::Granted(holder.fence);
             }
             looks = looks.min(holder.expires);
         }

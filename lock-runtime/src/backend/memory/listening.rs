@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::super::armed::{Armed, Watcher};
-use super::super::{BoxFuture, Wakeup, Woken};
+use super::super::{BoxFuture, Wakeup};
 use super::store::Store;
 
 /// Who listens for which name. An entry is there while somebody does.
@@ -69,11 +69,12 @@ impl Listener {
 }
 
 impl Wakeup for Listener {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             // Which of the two does not matter, and neither is lost with the other.
             tokio::select! {
@@ -81,7 +82,6 @@ impl Wakeup for Listener {
                 () = self.notify.notified() => {}
                 () = self.rung.changed() => {}
             }
-            Woken::Look
         })
     }
 }

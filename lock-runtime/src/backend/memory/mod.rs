@@ -74,9 +74,12 @@ impl Backend for MemoryBackend {
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
         let now = Clock::here().now();
-        for (index, (claim, ttl)) in claims.iter().enumerate() {
-            each(index, Ok(self.store.renew(claim, *ttl, now)));
-        }
+        each(
+            &mut claims
+                .iter()
+                .enumerate()
+                .map(|(index, (claim, ttl))| (index, Ok(self.store.renew(claim, *ttl, now)))),
+        );
         ready(())
     }
 

@@ -43,8 +43,7 @@ pub(super) struct Lock {
 pub(super) struct Holder {
     pub(super) token: Uuid,
     pub(super) fence: Fence,
-    /// When it was granted; by its own clock, as the next.
-    pub(super) since: Moment,
+    /// By its own clock.
     pub(super) expires: Moment,
 }
 
@@ -104,12 +103,12 @@ impl Store {
     ) -> Acquired {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let Some(lock) = tables.locks.get_mut(&*claim.name) else {
+        let Some(lock) = tables.locks.get_mut(claim.name()) else {
             let fence = tables.fences.next(now);
             let mut lock = Lock::new(owner);
             lock.hold(claim.value.token, owner, fence, ttl, now);
             tables.sweep(now);
-            tables.locks.insert(claim.name.as_str().into(), lock);
+            tables.locks.insert(claim.name().into(), lock);
             return Acquired::Granted(fence);
         };
         match &lock.holder {
@@ -133,7 +132,7 @@ impl Store {
     }
 
     pub(crate) fn renew(&self, claim: &Claim, ttl: Duration, now: Moment) -> Renewed {
-        match self.tables().holder(&claim.name, now) {
+        match self.tables().holder(claim.name(), now) {
             None => Renewed::Missing,
             Some(holder) if holder.token != claim.value.token => Renewed::Taken,
             Some(holder) => {
@@ -144,11 +143,11 @@ impl Store {
     }
 
     /// Ends the hold of `claim` and gives the lock to the next in line. Mostly there is none, and the time is not asked
-    /// for.
+    /// for; it may have been `now` a while ago.
     pub(crate) fn release(&self, claim: &Claim, leave: Leave, clock: Clock, now: impl Fn() -> Moment) -> Released {
         let mut guard = self.tables();
         let tables = &mut *guard;
-        let Some(lock) = tables.locks.get_mut(&*claim.name) else {
+        let Some(lock) = tables.locks.get_mut(claim.name()) else {
             return Released::Missing;
         };
         match &mut lock.holder {
@@ -166,7 +165,7 @@ impl Store {
                     Leave::Nothing => lock.pass_on(&mut tables.fences, clock, now()),
                 };
                 if woken.is_nobody() {
-                    tables.listening.wake(&claim.name);
+                    tables.listening.wake(claim.name());
                 }
                 drop(guard);
                 woken.wake();
@@ -238,7 +237,6 @@ impl Lock {
         self.holder = Some(Holder {
             token,
             fence,
-            since,
             expires: since.plus(ttl),
         });
     }
@@ -261,6 +259,13 @@ impl Lock {
         let since = if first.clock == clock { now } else { first.clock.now() };
         self.hold(first.token, &first.owner, fences.next(now), first.ttl, since);
         Woken([Some(first.waker), self.misled()])
+    }
+
+    /// The fence of `token`'s hold, if it is the holder: it notices that only now, and its lease counts from here on.
+    pub(super) fn notice(&mut self, token: Uuid, ttl: Duration, now: Moment) -> Option<Fence> {
+        let holder = self.holder.as_mut().filter(|holder| holder.token == token)?;
+        holder.expires = now.plus(ttl);
+        Some(holder.fence)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Woken};
+use super::super::{Acquired, Applied, Failure, FailureKind, Released, Renewed, Stored, Told};
 use crate::Fence;
 
 /// One server's word on a claim.
@@ -80,18 +80,18 @@ pub(super) fn fence(reply: &Value) -> Result<Fence, Failure> {
     fence.map(Fence::from).ok_or_else(|| unexpected(reply))
 }
 
-/// What a message to those in line says: to which claim, and what.
-pub(super) fn told(message: &[u8]) -> Option<(&str, Woken)> {
+/// What a message to those in line says: to which claim, and what it was granted, or that it is to look.
+pub(super) fn told(message: &[u8]) -> Option<(&str, Option<Told>)> {
     let (fence, rest) = str::from_utf8(message).ok()?.split_once(' ')?;
     let (question, claim) = rest.split_once(' ')?;
-    let woken = match fence.parse().ok()? {
-        0 => Woken::Look,
-        fence => Woken::Granted {
+    let told = match fence.parse().ok()? {
+        0 => None,
+        fence => Some(Told {
             fence: Fence::from(fence),
             question: question.parse().ok()?,
-        },
+        }),
     };
-    Some((claim, woken))
+    Some((claim, told))
 }
 
 pub(super) fn released(reply: &Value) -> Result<Released, Failure> {
@@ -104,29 +104,30 @@ pub(super) fn released(reply: &Value) -> Result<Released, Failure> {
 }
 
 /// One answer for each of `count` leases; a failure of the whole script is each one's failure.
-pub(super) fn renewed(reply: Result<Value, Failure>, count: usize) -> Vec<Result<Renewed, Failure>> {
-    match reply {
-        Ok(Value::Array(answers)) if answers.len() == count => answers
-            .iter()
-            .map(|answer| match answer {
-                Value::Int(1) => Ok(Renewed::Extended),
-                Value::Int(0) => Ok(Renewed::Missing),
-                Value::Int(_) => Ok(Renewed::Taken),
-                other => Err(unexpected(other)),
-            })
-            .collect(),
-        Ok(other) => (0..count).map(|_| Err(unexpected(&other))).collect(),
-        Err(failure) => (0..count)
-            .map(|_| {
-                Err(Failure {
-                    kind: failure.kind,
-                    applied: failure.applied,
-                    reason: failure.reason.clone(),
-                    source: None,
-                })
-            })
-            .collect(),
-    }
+pub(super) fn renewed(
+    reply: Result<Value, Failure>,
+    count: usize,
+) -> Box<dyn Iterator<Item = Result<Renewed, Failure>> + Send> {
+    let failure = match reply {
+        Ok(Value::BulkString(answers)) if answers.len() == count => {
+            return Box::new(answers.into_iter().map(|answer| match answer {
+                b'1' => Ok(Renewed::Extended),
+                b'0' => Ok(Renewed::Missing),
+                b'2' => Ok(Renewed::Taken),
+                other => Err(unexpected(&Value::BulkString(vec![other]))),
+            }));
+        }
+        Ok(other) => unexpected(&other),
+        Err(failure) => failure,
+    };
+    Box::new((0..count).map(move |_| {
+        Err(Failure {
+            kind: failure.kind,
+            applied: failure.applied,
+            reason: failure.reason.clone(),
+            source: None,
+        })
+    }))
 }
 
 pub(super) fn stored(reply: &Value) -> Result<Option<Stored>, Failure> {
@@ -176,5 +177,42 @@ pub(super) fn unexpected(reply: &Value) -> Failure {
         applied: Applied::Unknown,
         reason: format!("the server gave an answer that none of our scripts gives: {reply:?}"),
         source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_has_an_answer_for_each_lease_and_what_is_unknown_fails_it_alone() {
+        let answers: Vec<_> = renewed(Ok(Value::BulkString(b"1029".to_vec())), 4).collect();
+        assert!(matches!(
+            answers[..],
+            [Ok(Renewed::Extended), Ok(Renewed::Missing), Ok(Renewed::Taken), Err(_)]
+        ));
+    }
+
+    #[test]
+    fn where_there_is_no_answer_for_each_lease_each_has_the_failure() {
+        let failure = Failure {
+            kind: FailureKind::WrongType,
+            applied: Applied::No,
+            reason: "why".to_owned(),
+            source: None,
+        };
+        let failed: Vec<_> = renewed(Err(failure), 3).collect();
+        assert_eq!(failed.len(), 3);
+        for failure in failed {
+            let failure = failure.unwrap_err();
+            assert_eq!(
+                (failure.kind, failure.applied, failure.reason.as_str()),
+                (FailureKind::WrongType, Applied::No, "why")
+            );
+        }
+        for reply in [Value::BulkString(b"11".to_vec()), Value::Int(1), Value::Nil] {
+            let failed: Vec<_> = renewed(Ok(reply), 3).collect();
+            assert!(failed.len() == 3 && failed.iter().all(Result::is_err));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Acquired, Applied, Claim, Failure, Leave};
 use super::node::Confirmation;
-use super::script::{ACQUIRE, FENCE, ScriptCall};
+use super::script::{ACQUIRE, FENCE, ScriptCall, Text};
 use super::{RedisBackend, Wake, answer, millis, release};
 
 impl RedisBackend {
@@ -18,18 +18,18 @@ impl RedisBackend {
         let confirmation = (self.min_replicas > 0).then(|| Confirmation {
             replicas: self.min_replicas,
             undo: release(
-                &claim.name,
+                claim.name(),
                 claim.value.text().as_bytes(),
                 Leave::Nothing,
                 Wake::Waiters,
             ),
         });
-        let counter = self.servers.counter(&claim.name);
+        let counter = self.servers.counter(claim.name());
         let call = acquire(claim, &counter, ttl, fences);
         let started = tokio::time::Instant::now();
         let reply = match self
             .servers
-            .run_whole(&claim.name, &call, confirmation.as_ref(), within)
+            .run_whole(claim.name(), &call, confirmation.as_ref(), within)
             .await?
         {
             Some(reply) => reply,
@@ -38,13 +38,13 @@ impl RedisBackend {
             None => {
                 let call = ACQUIRE
                     .keys(1)
-                    .arg(&claim.name)
+                    .arg(claim.name())
                     .arg(claim.value.text())
                     .arg(millis(ttl))
                     .arg(fences);
                 let within = within.saturating_sub(started.elapsed());
                 self.servers
-                    .run(&claim.name, &call, confirmation.as_ref(), within)
+                    .run(claim.name(), &call, confirmation.as_ref(), within)
                     .await?
             }
         };
@@ -71,9 +71,9 @@ impl RedisBackend {
 pub(super) fn acquire(claim: &Claim, counter: &str, ttl: Duration, fences: u64) -> ScriptCall {
     ACQUIRE
         .keys(2)
-        .arg(&claim.name)
+        .arg(claim.name())
         .arg(counter)
-        .arg(claim.value.text())
+        .arg(Text(&claim.value))
         .arg(millis(ttl))
         .arg(fences)
 }

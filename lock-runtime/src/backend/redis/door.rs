@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, RedisResult};
+use redis::aio::{AsyncPushSender, MultiplexedConnection, PubSub};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::timeout;
 
 use super::super::{Applied, Failure};
@@ -21,6 +21,15 @@ pub(in crate::backend) struct Door {
     client: Client,
     /// `None`: the operating system's.
     network: Option<Arc<dyn Network>>,
+}
+
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        // Ours are around everything, and the library's response timeout costs 3 % (measured).
+        .set_response_timeout(None)
+        // Requests are sent in the order in which they are first polled as long as none has to wait for room.
+        .set_pipeline_buffer_size(1 << 16)
 }
 
 impl Door {
@@ -93,17 +102,34 @@ impl Door {
     ///
     /// The library's.
     pub(super) async fn multiplexed(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            // Ours are around everything, and the library's response timeout costs 3 % (measured).
-            .set_response_timeout(None);
         let Some(stream) = self.simulated().await else {
-            return self.client.get_multiplexed_async_connection_with_config(&config).await;
+            return self
+                .client
+                .get_multiplexed_async_connection_with_config(&config())
+                .await;
         };
         let settings = self.client.get_connection_info().redis_settings();
-        let (connection, driver) = MultiplexedConnection::new_with_config(settings, stream?, config).await?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(settings, stream?, config()).await?;
         tokio::spawn(driver);
         Ok(connection)
+    }
+
+    /// As [`multiplexed`](Self::multiplexed); what the server says by itself is for `pushes`.
+    ///
+    /// # Errors
+    ///
+    /// The library's. It takes a protocol that servers before 6.0 do not have, which a user may be forbidden to choose, and
+    /// which is not simulated.
+    pub(super) async fn with_pushes(&self, pushes: impl AsyncPushSender) -> RedisResult<MultiplexedConnection> {
+        if self.network.is_some() {
+            let error = (ErrorKind::RESP3NotSupported, "a simulated network has no pushes");
+            return Err(RedisError::from(error));
+        }
+        let info = self.client.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings))?;
+        let config = config().set_push_sender(pushes);
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     async fn simulated(&self) -> Option<RedisResult<Box<dyn Stream>>> {

@@ -1,11 +1,14 @@
 //! What a server is asked as one of several independent ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
+use tokio::runtime::Handle;
 
-use super::super::{Claim, Failure, Leave, Released};
+use super::super::{BoxFuture, Claim, Failure, Leave, Released};
 use super::answer::{self, Vote};
+use super::lanes::Lane;
 use super::script::{RAISE, ScriptCall, VOTE};
 use super::{FENCE_COUNTER, LONGEST_TTL, RedisBackend, millis, release};
 use crate::Fence;
@@ -26,7 +29,7 @@ impl Question {
     pub(in crate::backend) fn vote(claim: &Claim, ttl: Duration, proposal: u64) -> Self {
         let call = VOTE
             .keys(3)
-            .arg(&claim.name)
+            .arg(claim.name())
             .arg(FENCE_COUNTER)
             .arg(LONGEST_TTL)
             .arg(claim.value.text())
@@ -40,7 +43,7 @@ impl Question {
         let call = RAISE
             .keys(2)
             .arg(FENCE_COUNTER)
-            .arg(&claim.name)
+            .arg(claim.name())
             .arg(fence.get())
             .arg(claim.value.text());
         Self(call)
@@ -48,7 +51,7 @@ impl Question {
 
     /// To release it.
     pub(in crate::backend) fn end(claim: &Claim, leave: Leave, wake: Wake) -> Self {
-        let call = release(&claim.name, claim.value.text().as_bytes(), leave, wake);
+        let call = release(claim.name(), claim.value.text().as_bytes(), leave, wake);
         Self(call)
     }
 }
@@ -78,5 +81,26 @@ impl RedisBackend {
 
     pub(in crate::backend) async fn end(&self, question: &Question, within: Duration) -> Result<Released, Failure> {
         answer::released(&self.ask(question, within).await?)
+    }
+
+    /// The connection of the caller's own runtime; where there is none, one is opened from `runtime` for later.
+    pub(in crate::backend) fn lane(&self, runtime: &Handle) -> Option<Lane> {
+        self.lanes.as_ref()?.here(runtime)
+    }
+
+    /// As [`lane`](Self::lane), for who only wants one that there is.
+    pub(in crate::backend) fn open_lane(&self) -> Option<Lane> {
+        self.lanes.as_ref()?.open_here()
+    }
+}
+
+/// Without a limit: whoever waits sets it.
+impl Lane {
+    pub(in crate::backend) fn vote(self, question: Arc<Question>) -> BoxFuture<'static, Result<Vote, Failure>> {
+        Box::pin(async move { answer::vote(&self.ask(&question.0).await?) })
+    }
+
+    pub(in crate::backend) fn end(self, question: Arc<Question>) -> BoxFuture<'static, Result<Released, Failure>> {
+        Box::pin(async move { answer::released(&self.ask(&question.0).await?) })
     }
 }

@@ -9,6 +9,7 @@ mod claiming;
 mod cluster;
 mod connection;
 mod door;
+mod ear;
 mod failure;
 mod here;
 mod info;
@@ -44,11 +45,12 @@ use self::lanes::Lanes;
 use self::line::GRANTED;
 use self::node::Node;
 use self::script::{INSPECT, RELEASE, ScriptCall};
+use self::seats::InLine;
 use self::sentinel::Master;
 use self::servers::Servers;
 use self::wakeups::{Rouse, Wakeups};
 use super::{
-    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Leave, Released, Stored, Turn, UnderWay, Wakeup,
+    Acquired, Backend, BoxFuture, Claim, EachRenewed, Failure, Grantee, Leave, Released, Stored, Turn, UnderWay, Wakeup,
 };
 use crate::LockError;
 use crate::url::Settings;
@@ -56,6 +58,7 @@ use crate::url::Settings;
 pub(super) use self::answer::Vote;
 pub(super) use self::door::Door;
 pub(super) use self::info::door;
+pub(super) use self::lanes::Lane;
 pub(super) use self::member::{Question, Wake};
 pub(super) use self::place::Place;
 pub(super) use self::standing::Group;
@@ -76,7 +79,7 @@ pub(crate) struct RedisBackend {
     /// Counts what may have lost locks: reconnections, slots that changed hands.
     disturbed: Arc<watch::Sender<u64>>,
     /// The channel on which this manager's claims are told that they have the lock. Its own, so that nobody else is.
-    granted: String,
+    granted: Arc<str>,
     /// So many replicas must have a lease before it counts.
     min_replicas: usize,
 }
@@ -128,15 +131,16 @@ impl RedisBackend {
 
     /// Whatever server is at `place`.
     pub(super) fn at(place: Arc<dyn Place>, disturbed: Arc<watch::Sender<u64>>, settings: &Settings) -> Self {
+        let (wakeups, granted) = (Arc::new(Wakeups::new(Arc::clone(&place))), granted_channel());
         // Replicas are waited for on connections of their own.
         let lanes = (settings.lanes && settings.min_replicas == 0)
-            .then(|| Lanes::new(Arc::clone(&place), Arc::clone(&disturbed)));
+            .then(|| Lanes::new(&wakeups, &granted, Arc::clone(&disturbed), settings.network.is_none()));
         Self {
             lanes,
-            wakeups: Arc::new(Wakeups::new(Arc::clone(&place))),
+            wakeups,
             servers: Arc::new(Servers::One(Node::new(place, &disturbed))),
             disturbed,
-            granted: granted_channel(),
+            granted,
             min_replicas: settings.min_replicas,
         }
     }
@@ -159,8 +163,8 @@ fn rest(leave: Leave) -> u64 {
     }
 }
 
-fn granted_channel() -> String {
-    format!("{GRANTED}{}", Uuid::new_v4())
+fn granted_channel() -> Arc<str> {
+    format!("{GRANTED}{}", Uuid::new_v4()).into()
 }
 
 fn channel(name: &str) -> String {
@@ -221,7 +225,7 @@ impl Backend for RedisBackend {
         // And its place in the line, so that giving up a turn is the same.
         Box::pin(async move {
             let value = claim.value.text();
-            self.end_in_turn(&claim.name, value.as_bytes(), leave, within).await
+            self.end_in_turn(claim.name(), value.as_bytes(), leave, within).await
         })
     }
 
@@ -248,7 +252,7 @@ impl Backend for RedisBackend {
         self.claim_here(claim, ttl, runtime)
     }
 
-    fn release_here(&self, claim: &Claim) -> Option<UnderWay<Released>> {
+    fn release_here(&self, claim: &Claim, _runtime: &Handle) -> Option<UnderWay<Released>> {
         self.end_here(claim)
     }
 
@@ -288,11 +292,19 @@ impl Backend for RedisBackend {
         Wakeups::listen(&self.wakeups, channel(name), Rouse::All, runtime)
     }
 
-    fn place(&self, claim: &Claim, runtime: &Handle) -> Box<dyn Wakeup> {
+    fn place(
+        &self,
+        claim: &Claim,
+        near: Option<&Handle>,
+        grantee: Arc<dyn Grantee>,
+        runtime: &Handle,
+    ) -> Box<dyn Wakeup> {
         if self.has_line() {
-            Wakeups::stand(&self.wakeups, &self.granted, &claim.value.text(), runtime)
+            let ear = near.and_then(|near| self.lanes.as_ref()?.ear(near, runtime));
+            let value = claim.value.text();
+            Box::new(InLine::new(&self.wakeups, value, grantee, ear, &self.granted, runtime))
         } else {
-            self.wakeup(&claim.name, runtime)
+            self.wakeup(claim.name(), runtime)
         }
     }
 

@@ -16,8 +16,9 @@ if held ~= ARGV[1] then
   end
   return held and 2 or 0
 end
--- Not ZRANGE: it was measured to take twice as long where there is no line.
-if not KEYS[3] or redis.pcall('PTTL', KEYS[3]) == -2 then
+-- How many stand in line. Not ZRANGE: it was measured to take twice as long where there is none.
+local waiting = KEYS[3] and redis.pcall('ZCARD', KEYS[3])
+if not waiting or waiting == 0 or type(waiting) == 'table' then
   if ARGV[2] == '0' then
     redis.call('DEL', KEYS[1])
   else

@@ -1,8 +1,13 @@
 //! Our scripts: sent by their hash, and in full when the server does not know them.
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script, ToRedisArgs, cmd};
+use redis::{Cmd, RedisWrite, Script, ToRedisArgs, cmd};
+use uuid::fmt::Hyphenated;
+
+use crate::backend;
 
 /// A script of one file, or of several, one behind the other.
 macro_rules! script {
@@ -46,7 +51,18 @@ impl LuaScript {
 
     /// Begins a call with so many keys; then the keys and the arguments are to follow.
     pub(super) fn keys(&'static self, count: usize) -> ScriptCall {
-        let mut by_hash = cmd("EVALSHA");
+        // For names of a usual length.
+        self.keys_and_room(count, 9, 320)
+    }
+
+    /// As [`keys`](Self::keys), with room for so many keys and arguments of so many bytes in all.
+    pub(super) fn keys_and_room(&'static self, count: usize, args: usize, bytes: usize) -> ScriptCall {
+        let mut by_hash = Cmd::with_capacity(3 + args, 64 + bytes);
+        by_hash.arg("EVALSHA");
+        self.begun(count, by_hash)
+    }
+
+    fn begun(&'static self, count: usize, mut by_hash: Cmd) -> ScriptCall {
         by_hash.arg(self.script.get_hash()).arg(count);
         ScriptCall { script: self, by_hash }
     }
@@ -55,6 +71,13 @@ impl LuaScript {
 impl ScriptCall {
     pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         self.by_hash.arg(arg);
+        self
+    }
+
+    pub(super) fn args(mut self, args: impl Iterator<Item: ToRedisArgs>) -> Self {
+        for arg in args {
+            self.by_hash.arg(arg);
+        }
         self
     }
 
@@ -73,6 +96,40 @@ impl ScriptCall {
             }
         }
         full
+    }
+}
+
+/// A claim's value as an argument.
+pub(super) struct Text<'a>(pub(super) &'a backend::Value);
+
+impl Text<'_> {
+    pub(super) fn len(&self) -> usize {
+        Hyphenated::LENGTH + 1 + self.0.owner.as_deref().map_or(0, str::len)
+    }
+}
+
+impl ToRedisArgs for Text<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        self.0.parts(|parts| {
+            for part in parts {
+                // It goes to memory.
+                let _ = arg.write_all(part.as_bytes());
+            }
+        });
+    }
+}
+
+/// A name of two parts as an argument.
+pub(super) struct Name<'a>(pub(super) &'static str, pub(super) Cow<'a, str>);
+
+impl ToRedisArgs for Name<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        for part in [self.0, &self.1] {
+            // As above.
+            let _ = arg.write_all(part.as_bytes());
+        }
     }
 }
 

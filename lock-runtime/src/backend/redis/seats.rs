@@ -1,30 +1,36 @@
-//! The claims of this manager that stand in lines on the server. Each is told on its own, over one channel.
+//! The claims of this manager that stand in lines on the server. Each is told on its own: over the lane of the runtime on
+//! which its caller waits, or over the connection that all of them share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::super::{BoxFuture, Wakeup, Woken};
-use super::wakeups::Waiter;
+use super::super::{BoxFuture, Grantee, Told, Wakeup};
+use super::ear::Ear;
+use super::wakeups::{Rouse, Waiter, Wakeups};
 
 /// By the claim's value.
 #[derive(Default)]
 pub(super) struct Seats(BTreeMap<String, Arc<Seat>>);
 
-/// What one claim was told and has not heard yet.
-#[derive(Default)]
+/// Where one claim is told something.
 pub(super) struct Seat {
-    /// The lock is its own. It stays here until it is heard. A std mutex, held to take it out.
-    granted: Mutex<Option<Woken>>,
-    told: Notify,
+    grantee: Arc<dyn Grantee>,
+    /// It is to look for itself.
+    look: Notify,
+    /// Where it is told. A std mutex, held for a look.
+    channel: Mutex<Arc<str>>,
 }
 
 impl Seats {
-    pub(super) fn take(&mut self, claim: &str) -> Arc<Seat> {
-        let seat = Arc::new(Seat::default());
-        self.0.insert(claim.to_owned(), Arc::clone(&seat));
-        seat
+    pub(super) fn take(&mut self, claim: &str, seat: &Arc<Seat>) {
+        self.0.insert(claim.to_owned(), Arc::clone(seat));
+    }
+
+    pub(super) fn of(&self, claim: &str) -> Option<Arc<Seat>> {
+        self.0.get(claim).cloned()
     }
 
     /// Nobody sits there any more, unless somebody else does.
@@ -33,70 +39,138 @@ impl Seats {
             self.0.remove(claim);
         }
     }
-
-    /// False: it waits no more. What it was granted it has given up by now, or is about to.
-    pub(super) fn tell(&self, claim: &str, woken: Woken) -> bool {
-        self.0.get(claim).map(|seat| seat.tell(woken)).is_some()
-    }
 }
 
 impl Seat {
-    fn tell(&self, woken: Woken) {
-        if let Woken::Granted { .. } = woken {
-            *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(woken);
+    fn new(grantee: Arc<dyn Grantee>, channel: Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            grantee,
+            look: Notify::new(),
+            channel: Mutex::new(channel),
+        })
+    }
+
+    pub(super) fn tell(&self, told: Option<Told>) {
+        match told {
+            Some(told) => self.grantee.granted(told),
+            None => self.look.notify_one(),
         }
-        self.told.notify_one();
     }
 
-    /// Resolves when there is something to [`hear`](Self::hear). Cancel safe.
-    pub(super) async fn told(&self) {
-        self.told.notified().await;
+    /// The channel on which it is to be told.
+    pub(super) fn channel(&self) -> Arc<str> {
+        Arc::clone(&self.locked())
     }
 
-    pub(super) fn hear(&self) -> Woken {
-        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        granted.unwrap_or(Woken::Look)
+    fn locked(&self) -> MutexGuard<'_, Arc<str>> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A claim that stands in line.
 pub(super) struct InLine {
+    wakeups: Arc<Wakeups>,
     claim: String,
     seat: Arc<Seat>,
-    waiter: Waiter,
+    heard: Heard,
+    /// The channel of the connection that all share.
+    shared: Arc<str>,
+    /// Where that connection lives.
+    runtime: Handle,
+}
+
+/// Who listens.
+enum Heard {
+    /// The lane of the runtime on which it waits.
+    There(Ear),
+    /// The connection that all share.
+    Here(Waiter),
 }
 
 impl InLine {
-    pub(super) fn new(claim: &str, seat: Arc<Seat>, waiter: Waiter) -> Self {
+    pub(super) fn new(
+        wakeups: &Arc<Wakeups>,
+        claim: String,
+        grantee: Arc<dyn Grantee>,
+        ear: Option<Ear>,
+        shared: &Arc<str>,
+        runtime: &Handle,
+    ) -> Self {
+        let channel = ear.as_ref().map_or(shared, Ear::channel);
+        let seat = Seat::new(grantee, Arc::clone(channel));
+        // Before anybody listens: what is said from then on finds it.
+        wakeups.seat(&claim, &seat);
+        let heard = match ear {
+            Some(ear) => Heard::There(ear),
+            None => Heard::Here(join(wakeups, shared, runtime)),
+        };
         Self {
-            claim: claim.to_owned(),
+            wakeups: Arc::clone(wakeups),
+            claim,
             seat,
-            waiter,
+            heard,
+            shared: Arc::clone(shared),
+            runtime: runtime.clone(),
         }
+    }
+
+    /// The lane is gone. What it was told last may be lost with it.
+    fn fall_back(&mut self) {
+        *self.seat.locked() = Arc::clone(&self.shared);
+        self.heard = Heard::Here(join(&self.wakeups, &self.shared, &self.runtime));
     }
 }
 
+fn join(wakeups: &Arc<Wakeups>, channel: &str, runtime: &Handle) -> Waiter {
+    Wakeups::join(wakeups, channel.to_owned(), Rouse::Named, runtime)
+}
+
 impl Wakeup for InLine {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
-        self.waiter.armed()
+        Box::pin(async {
+            if let Heard::There(ear) = &mut self.heard
+                && !ear.armed().await
+            {
+                self.fall_back();
+            }
+            if let Heard::Here(waiter) = &mut self.heard {
+                waiter.armed().await;
+            }
+        })
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            // A subscription that broke, or is there again, is a wake-up too: a word in between was not heard.
-            tokio::select! {
+            // A connection that broke, or is there again, is a wake-up too: a word in between was not heard.
+            let is_lost = tokio::select! {
                 biased;
-                () = self.seat.told() => {}
-                () = self.waiter.armed.changed() => {}
+                () = self.seat.look.notified() => false,
+                is_lost = self.heard.changed() => is_lost,
+            };
+            if is_lost {
+                self.fall_back();
             }
-            self.seat.hear()
         })
+    }
+}
+
+impl Heard {
+    /// Resolves when something may not have been heard. Whether another one must listen from here on. Cancel safe.
+    async fn changed(&mut self) -> bool {
+        match self {
+            Self::There(ear) => ear.missed().await,
+            Self::Here(waiter) => {
+                waiter.armed.changed().await;
+                false
+            }
+        }
     }
 }
 
 impl Drop for InLine {
     fn drop(&mut self) {
-        self.waiter.leave_seat(&self.claim, &self.seat);
+        self.wakeups.leave(&self.claim, &self.seat);
     }
 }
 
@@ -107,47 +181,46 @@ mod tests {
     use super::*;
     use crate::Fence;
 
-    fn granted() -> Woken {
-        Woken::Granted {
-            fence: Fence::from(7),
-            question: 2,
+    #[derive(Default)]
+    struct Claimant(Mutex<Vec<Told>>);
+
+    impl Grantee for Claimant {
+        fn granted(&self, told: Told) {
+            self.0.lock().unwrap().push(told);
         }
     }
 
-    fn seated() -> (Seats, Arc<Seat>) {
+    fn seated(seats: &mut Seats) -> (Arc<Claimant>, Arc<Seat>) {
+        let claimant = Arc::new(Claimant::default());
+        let seat = Seat::new(Arc::clone(&claimant) as Arc<dyn Grantee>, "channel".into());
+        seats.take("me", &seat);
+        (claimant, seat)
+    }
+
+    #[test]
+    fn who_is_granted_the_lock_is_told_at_once_and_who_is_to_look_when_it_asks() {
         let mut seats = Seats::default();
-        let seat = seats.take("me");
-        (seats, seat)
-    }
-
-    #[test]
-    fn a_grant_waits_for_whoever_was_busy_when_it_came() {
-        let (seats, seat) = seated();
-        assert!(seats.tell("me", granted()));
-        // A look that comes after it does not hide it.
-        assert!(seats.tell("me", Woken::Look));
-        drop(seat.told());
-        assert!(seat.told().now_or_never().is_some());
-        assert_eq!(seat.hear(), granted());
-        assert_eq!(seat.hear(), Woken::Look);
-        assert!(seat.told().now_or_never().is_none());
-    }
-
-    #[test]
-    fn nobody_hears_what_is_for_another_claim() {
-        let (seats, seat) = seated();
-        assert!(!seats.tell("you", granted()));
-        assert!(seat.told().now_or_never().is_none());
+        let (claimant, seat) = seated(&mut seats);
+        let told = Told {
+            fence: Fence::from(7),
+            question: 2,
+        };
+        seats.of("me").unwrap().tell(Some(told));
+        assert_eq!(*claimant.0.lock().unwrap(), [told]);
+        assert!(seat.look.notified().now_or_never().is_none());
+        seats.of("me").unwrap().tell(None);
+        assert!(seat.look.notified().now_or_never().is_some());
+        assert!(seats.of("you").is_none());
     }
 
     #[test]
     fn who_leaves_does_not_take_the_seat_of_its_successor() {
-        let (mut seats, seat) = seated();
-        let again = seats.take("me");
-        seats.leave("me", &seat);
-        assert!(seats.tell("me", Woken::Look));
-        assert!(again.told().now_or_never().is_some());
-        seats.leave("me", &again);
-        assert!(!seats.tell("me", Woken::Look));
+        let mut seats = Seats::default();
+        let (_, first) = seated(&mut seats);
+        let (_, second) = seated(&mut seats);
+        seats.leave("me", &first);
+        assert!(Arc::ptr_eq(&seats.of("me").unwrap(), &second));
+        seats.leave("me", &second);
+        assert!(seats.of("me").is_none());
     }
 }

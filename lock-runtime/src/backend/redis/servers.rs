@@ -12,7 +12,7 @@ use super::super::{Applied, Claim, EachRenewed, Failure, FailureKind};
 use super::cluster::Cluster;
 use super::connection::Refusal;
 use super::node::{Confirmation, Node};
-use super::script::{RENEW, ScriptCall};
+use super::script::{RENEW, ScriptCall, Text};
 use super::slot::{counter, slot};
 use super::{FENCE_COUNTER, answer, millis};
 
@@ -72,46 +72,38 @@ impl Servers {
     pub(super) async fn renew(&self, claims: &[(&Claim, Duration)], within: Duration, each: &EachRenewed<'_>) {
         let deadline = Instant::now() + within;
         let Self::Cluster(_) = self else {
-            let all: Vec<usize> = (0..claims.len()).collect();
-            return self.renew_together(claims, &all, deadline, each).await;
+            return self.renew_together(claims, deadline, each).await;
         };
         let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, (claim, _)) in claims.iter().enumerate() {
-            slots.entry(slot(&claim.name)).or_default().push(index);
+            slots.entry(slot(claim.name())).or_default().push(index);
         }
         // Side by side: a node that hangs delays its own only.
-        join_all(
-            slots
-                .values()
-                .map(|indices| self.renew_together(claims, indices, deadline, each)),
-        )
+        join_all(slots.values().map(|indices| async move {
+            let group: Vec<(&Claim, Duration)> = indices.iter().map(|&index| claims[index]).collect();
+            let of_all: &EachRenewed<'_> = &|answers| {
+                each(&mut answers.filter_map(|(index, answer)| Some((*indices.get(index)?, answer))));
+            };
+            self.renew_together(&group, deadline, of_all).await;
+        }))
         .await;
     }
 
-    async fn renew_together(
-        &self,
-        claims: &[(&Claim, Duration)],
-        indices: &[usize],
-        deadline: Instant,
-        each: &EachRenewed<'_>,
-    ) {
-        let group: Vec<(&Claim, Duration)> = indices.iter().map(|&index| claims[index]).collect();
-        let Some((first, _)) = group.first() else { return };
+    async fn renew_together(&self, claims: &[(&Claim, Duration)], deadline: Instant, each: &EachRenewed<'_>) {
+        let Some((first, _)) = claims.first() else { return };
         let left = || deadline.saturating_duration_since(Instant::now());
-        let answers = match self.run_whole(&first.name, &renewal(&group), None, left()).await {
-            Ok(Some(reply)) => answer::renewed(Ok(reply), group.len()),
-            Err(failure) => answer::renewed(Err(failure), group.len()),
+        match self.run_whole(first.name(), &renewal(claims), None, left()).await {
+            Ok(Some(reply)) => each(&mut answer::renewed(Ok(reply), claims.len()).enumerate()),
+            Err(failure) => each(&mut answer::renewed(Err(failure), claims.len()).enumerate()),
             // Some keys of the slot have moved already: one by one, each is found.
             Ok(None) => {
-                let one_by_one = group.iter().map(|claim| async move {
+                let one_by_one = claims.iter().enumerate().map(|(index, claim)| async move {
                     let call = renewal(std::slice::from_ref(claim));
-                    answer::renewed(self.run(&claim.0.name, &call, None, left()).await, 1)
+                    let reply = self.run(claim.0.name(), &call, None, left()).await;
+                    each(&mut answer::renewed(reply, 1).map(|answer| (index, answer)));
                 });
-                join_all(one_by_one).await.into_iter().flatten().collect()
+                join_all(one_by_one).await;
             }
-        };
-        for (&index, answer) in indices.iter().zip(answers) {
-            each(index, answer);
         }
     }
 
@@ -133,15 +125,72 @@ impl Servers {
 }
 
 fn renewal(claims: &[(&Claim, Duration)]) -> ScriptCall {
-    let mut call = RENEW.keys(claims.len());
-    for (claim, _) in claims {
-        call = call.arg(&claim.name);
+    let names = || claims.iter().map(|(claim, _)| claim.name());
+    let values = || claims.iter().map(|(claim, _)| Text(&claim.value));
+    let mut ttls = claims.iter().map(|(_, ttl)| *ttl);
+    let first = ttls.next();
+    // Mostly it is one for all of them.
+    let lengths = if ttls.all(|ttl| Some(ttl) == first) {
+        1
+    } else {
+        claims.len()
+    };
+    let bytes: usize = names().map(str::len).chain(values().map(|value| value.len())).sum();
+    RENEW
+        .keys_and_room(claims.len(), claims.len() * 2 + lengths, bytes + lengths * 8)
+        .args(names())
+        .args(values())
+        .args(claims.iter().take(lengths).map(|(_, ttl)| millis(*ttl)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Key;
+    use crate::backend;
+
+    fn claim(name: &str, owner: Option<&str>) -> Claim {
+        let value = backend::Value {
+            token: uuid::Uuid::from_u128(7),
+            owner: owner.map(Into::into),
+        };
+        Claim {
+            key: Key::from(name),
+            value,
+        }
     }
-    for (claim, _) in claims {
-        call = call.arg(claim.value.text());
+
+    /// The keys and arguments of the renewal of these.
+    fn sent(claims: &[(&Claim, Duration)]) -> Vec<String> {
+        let call = renewal(claims);
+        let args = call.by_hash().args_iter().skip(2).map(|arg| match arg {
+            redis::Arg::Simple(arg) => String::from_utf8_lossy(arg).into_owned(),
+            _ => panic!("only simple arguments"),
+        });
+        args.collect()
     }
-    for (_, ttl) in claims {
-        call = call.arg(millis(*ttl));
+
+    #[test]
+    fn a_renewal_has_the_names_then_the_values_then_the_times_or_one_for_all_of_them() {
+        let (one, other) = (claim("a", Some("host 1")), claim("b", None));
+        let (short, long) = (Duration::from_millis(100), Duration::from_secs(5));
+        let (value, bare) = (one.value.text(), other.value.text());
+        assert_eq!(
+            sent(&[(&one, short), (&other, long)]),
+            ["2", "a", "b", &value, &bare, "100", "5000"]
+        );
+        assert_eq!(
+            sent(&[(&one, long), (&other, long)]),
+            ["2", "a", "b", &value, &bare, "5000"]
+        );
+        assert_eq!(sent(&[(&one, long)]), ["1", "a", &value, "5000"]);
     }
-    call
+
+    #[test]
+    fn a_value_is_as_long_as_it_says() {
+        for owner in [None, Some(""), Some("host 1")] {
+            let claim = claim("a", owner);
+            assert_eq!(Text(&claim.value).len(), claim.value.text().len());
+        }
+    }
 }

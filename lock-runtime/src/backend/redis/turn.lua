@@ -8,9 +8,10 @@ if type(held) == 'table' then
   return held
 end
 local is_free, is_in_line = not held, false
-if redis.pcall('PTTL', KEYS[3]) ~= -2 then
+local waiting = redis.pcall('ZCARD', KEYS[3])
+if type(waiting) ~= 'table' and waiting > 0 then
   if is_free then
-    held = grant()
+    held = grant(waiting)
   end
   is_in_line = held ~= me or not is_free
 end

@@ -16,11 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::armed::{Armed, Watcher};
-use super::super::{BoxFuture, Failure, Wakeup, Woken};
+use super::super::{BoxFuture, Failure, Wakeup};
 use super::answer::told;
 use super::failure::classify;
 use super::place::Place;
-use super::seats::{InLine, Seat, Seats};
+use super::seats::{Seat, Seats};
 
 /// How long connecting and subscribing may take; the library knows no limit of its own here.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -81,14 +81,35 @@ impl Wakeups {
         Box::new(Self::join(wakeups, name, rouse, runtime))
     }
 
-    /// Waits for what is said to `claim` on `channel`.
-    pub(super) fn stand(wakeups: &Arc<Self>, channel: &str, claim: &str, runtime: &Handle) -> Box<dyn Wakeup> {
-        let seat = wakeups.channels().seats.take(claim);
-        let waiter = Self::join(wakeups, channel.to_owned(), Rouse::Named, runtime);
-        Box::new(InLine::new(claim, seat, waiter))
+    /// From now on `seat` is told what is said to `claim`.
+    pub(super) fn seat(&self, claim: &str, seat: &Arc<Seat>) {
+        self.channels().seats.take(claim, seat);
     }
 
-    fn join(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Waiter {
+    /// The seat of a claim, if it has one.
+    pub(super) fn seat_of(&self, claim: &str) -> Option<Arc<Seat>> {
+        self.channels().seats.of(claim)
+    }
+
+    pub(super) fn leave(&self, claim: &str, seat: &Arc<Seat>) {
+        self.channels().seats.leave(claim, seat);
+    }
+
+    /// Passes on what a message says to one of those who have a seat, on whichever connection it came.
+    pub(super) fn tell(&self, message: &[u8]) {
+        let seat = told(message).and_then(|(claim, told)| Some((self.seat_of(claim)?, told)));
+        match seat {
+            Some((seat, told)) => seat.tell(told),
+            // What it was granted it has given up by now, or is about to.
+            None => tracing::debug!("a turn came for somebody who waits no more"),
+        }
+    }
+
+    pub(super) fn place(&self) -> &Arc<dyn Place> {
+        &self.place
+    }
+
+    pub(super) fn join(wakeups: &Arc<Self>, name: String, rouse: Rouse, runtime: &Handle) -> Waiter {
         let mut channels = wakeups.channels();
         channels.used = true;
         let channel = channels.by_name.entry(name.clone()).or_insert_with(|| Channel {
@@ -136,12 +157,8 @@ impl Wakeups {
             #[cfg(feature = "queue")]
             Rouse::All => channel.armed.ring(),
             Rouse::Named => {
-                let heard = told(message).is_some_and(|(claim, woken)| channels.seats.tell(claim, woken));
-                // Before anything is logged: that runs a subscriber's code.
                 drop(channels);
-                if !heard {
-                    tracing::debug!("a turn came for somebody who waits no more");
-                }
+                self.tell(message);
             }
         }
     }
@@ -319,18 +336,13 @@ pub(super) struct Waiter {
     name: String,
 }
 
-impl Waiter {
-    pub(super) fn leave_seat(&self, claim: &str, seat: &Arc<Seat>) {
-        self.wakeups.channels().seats.leave(claim, seat);
-    }
-}
-
 impl Wakeup for Waiter {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.armed.armed())
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             // A subscription that broke, or is there again, is a wake-up too: a release in between was not heard. The
             // receiver remembers it even while the waiter is busy with an attempt.
@@ -339,7 +351,6 @@ impl Wakeup for Waiter {
                 () = self.notify.notified() => {}
                 () = self.armed.changed() => {}
             }
-            Woken::Look
         })
     }
 }

@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::redis::{Question, RedisBackend, Vote, Wake};
 use super::super::{Applied, Claim, Failure, Leave};
+use super::answers::Asked;
 use super::background::Background;
 
 /// How long one server has for the answer to a release.
@@ -24,9 +27,19 @@ pub(super) struct Claimed {
     released: AtomicBool,
     /// Wakes who waits for that.
     on_release: Notify,
-    /// The servers where a request may still arrive; each is cleared up once. A std mutex, held for a look.
-    doubtful: Mutex<HashSet<usize>>,
+    /// A std mutex, held for a look.
+    servers: Mutex<Servers>,
     background: Background,
+}
+
+#[derive(Default)]
+struct Servers {
+    /// Where a request may still arrive; each is cleared up once.
+    doubtful: HashSet<usize>,
+    /// Those that are not asked yet.
+    unasked: Vec<usize>,
+    /// Votes that their caller did not wait for, over its lanes.
+    late: Vec<Asked<Vote>>,
 }
 
 impl Claimed {
@@ -37,7 +50,7 @@ impl Claimed {
             ttl,
             released: AtomicBool::new(false),
             on_release: Notify::new(),
-            doubtful: Mutex::default(),
+            servers: Mutex::default(),
         }
     }
 
@@ -68,7 +81,7 @@ impl Claimed {
         question: Arc<Question>,
         within: Duration,
     ) -> Result<Vote, Failure> {
-        if self.is_released() {
+        if !self.begins(server) {
             return Err(Failure {
                 kind: super::FailureKind::Transient,
                 applied: Applied::No,
@@ -77,22 +90,101 @@ impl Claimed {
             });
         }
         let vote = member.vote(&question, within).await;
-        match &vote {
-            // The release went out before this, or with it.
-            Ok(Vote::Counted { .. } | Vote::Ahead { .. }) if self.is_released() => {
-                self.background.clone().spawn(self.clear_up(member, Duration::ZERO));
-            }
-            Err(failure) if failure.applied == Applied::Unknown && self.is_new_doubt(server) => {
-                self.background.clone().spawn(self.clear_up(member, LATE));
-            }
-            _ => {}
-        }
+        self.hear(server, &member, &vote, &Handle::current());
         vote
     }
 
-    fn is_new_doubt(&self, server: usize) -> bool {
-        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-        doubtful.insert(server)
+    /// This one is asked a little later.
+    pub(super) fn put_off(&self, server: usize) {
+        self.servers().unasked.push(server);
+    }
+
+    /// After the release: whether a server was never asked, and never will be.
+    pub(super) fn was_spared(&self, server: usize) -> bool {
+        self.servers().unasked.contains(&server)
+    }
+
+    /// Whether a server is to be asked now.
+    fn begins(&self, server: usize) -> bool {
+        let mut servers = self.servers();
+        // Under the mutex: either the release sees that it was asked, or this sees that it is released.
+        if self.is_released() {
+            return false;
+        }
+        servers.unasked.retain(|unasked| *unasked != server);
+        true
+    }
+
+    /// What is to be done behind a vote.
+    pub(super) fn hear(
+        self: &Arc<Self>,
+        server: usize,
+        member: &Arc<RedisBackend>,
+        vote: &Result<Vote, Failure>,
+        runtime: &Handle,
+    ) {
+        match vote {
+            // The release went out before this, or with it.
+            Ok(Vote::Counted { .. } | Vote::Ahead { .. }) if self.is_released() => {
+                let clear_up = Arc::clone(self).clear_up(Arc::clone(member), Duration::ZERO);
+                self.background.spawn_on(clear_up, runtime);
+            }
+            Err(failure) if failure.applied == Applied::Unknown => self.doubt(server, member, runtime),
+            _ => {}
+        }
+    }
+
+    /// A request may still arrive at this server.
+    pub(super) fn doubt(self: &Arc<Self>, server: usize, member: &Arc<RedisBackend>, runtime: &Handle) {
+        let is_new = self.servers().doubtful.insert(server);
+        if is_new {
+            let clear_up = Arc::clone(self).clear_up(Arc::clone(member), LATE);
+            self.background.spawn_on(clear_up, runtime);
+        }
+    }
+
+    /// Nobody waits for this vote any more.
+    pub(super) fn leave(&self, vote: Asked<Vote>) {
+        self.servers().late.push(vote);
+    }
+
+    /// Waits for a vote that was left, if the release has not dealt with it. On the lock thread.
+    pub(super) async fn hear_late(self: Arc<Self>, server: usize, member: Arc<RedisBackend>) {
+        let Some(late) = self.take_late(|late| late.server == server) else {
+            return;
+        };
+        let vote = answer(late, &member).await;
+        self.hear(server, &member, &vote, &Handle::current());
+    }
+
+    /// Before the release of one server is sent over this lane: whether a vote is under way there, behind which it comes.
+    pub(super) fn is_behind(
+        self: &Arc<Self>,
+        server: usize,
+        member: &Arc<RedisBackend>,
+        lane: u64,
+        runtime: &Handle,
+    ) -> bool {
+        let late = self.take_late(|late| late.server == server && late.lane == Some(lane));
+        let Some(mut late) = late else { return false };
+        match late.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(vote) => {
+                self.hear(server, member, &vote, runtime);
+                false
+            }
+            // Dropped, it cannot be sent after the release: what was sent is before it on the same connection.
+            Poll::Pending => true,
+        }
+    }
+
+    fn take_late(&self, which: impl Fn(&Asked<Vote>) -> bool) -> Option<Asked<Vote>> {
+        let late = &mut self.servers().late;
+        let index = late.iter().position(which)?;
+        Some(late.swap_remove(index))
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After the release, deletes what may have arrived late: until there was an answer, and so much longer.
@@ -116,3 +208,23 @@ impl Claimed {
         }
     }
 }
+
+/// Waits for what nobody else waits for any more. Whoever is silent for so long is not asked over that lane again.
+pub(super) async fn answer<T>(asked: Asked<T>, member: &RedisBackend) -> Result<T, Failure> {
+    if let Ok(answer) = timeout(ANSWER, asked.answer).await {
+        return answer;
+    }
+    if let Some(lane) = asked.lane {
+        member.give_up(lane);
+    }
+    Err(Failure {
+        kind: super::FailureKind::Transient,
+        applied: Applied::Unknown,
+        reason: format!("a server gave no answer within {ANSWER:?}"),
+        source: None,
+    })
+}
+
+#[cfg(test)]
+#[path = "tests/claimed.rs"]
+mod tests;

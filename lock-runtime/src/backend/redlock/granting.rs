@@ -5,27 +5,32 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::Instant;
 
 use super::super::redis::{Question, Wake};
 use super::super::{Acquired, Applied, Claim, Failure, FailureKind, Leave};
+use super::majority::Majority;
+use super::no_majority;
 use super::questions::Questions;
 use super::tally::{Ballot, Grants, Verdict};
-use super::{RedlockBackend, no_majority};
 use crate::Fence;
 
 /// The bounds of one server's time for its vote: a tenth of the ttl in between, so that a server which hangs costs
 /// little of the lease.
-pub(super) const VOTE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const VOTE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-impl RedlockBackend {
+/// How long one server has for its vote.
+pub(super) fn vote_time(ttl: Duration) -> Duration {
+    (ttl / 10).clamp(VOTE.0, VOTE.1)
+}
+
+impl Majority {
     /// One attempt. The lease counts from before it (the caller's clock); without a majority, everything is taken back.
     pub(super) async fn grant(&self, claim: &Claim, ttl: Duration, within: Duration) -> Result<Acquired, Failure> {
-        let began = Instant::now();
+        let began = self.clock.now();
         // A caller who gives up calls `release`, which finds the claim here.
-        let claimed = self.claimed(claim, ttl);
+        let claimed = self.claimed(claim.clone(), ttl);
         self.group.ask_for(ttl);
-        let vote = (ttl / 10).clamp(VOTE.0, VOTE.1).min(within);
+        let vote = vote_time(ttl).min(within);
         let proposal = self.proposals.next();
         let question = Arc::new(Question::vote(claim, ttl, proposal));
         let ask = |(index, member)| Arc::clone(&claimed).ask(index, Arc::clone(member), Arc::clone(&question), vote);
@@ -43,16 +48,12 @@ impl RedlockBackend {
         };
         let refused = match verdict {
             Verdict::Granted(grants) => {
-                self.learn(&grants);
-                // Later than that, it is looked at again whether a majority still has the lock.
-                if grants.is_counted && began.elapsed() <= vote {
-                    return Ok(Acquired::Granted(Fence::from(proposal)));
+                let passed = || self.clock.now().since(began);
+                let (fence, is_known) = self.fence(&grants, proposal, passed() <= vote);
+                if is_known {
+                    return Ok(Acquired::Granted(fence));
                 }
-                let fence = above(Fence::from(grants.highest));
-                match self
-                    .write_back(claim, fence, within.saturating_sub(began.elapsed()))
-                    .await
-                {
+                match self.write_back(claim, fence, within.saturating_sub(passed())).await {
                     Ok(()) => return Ok(Acquired::Granted(fence)),
                     Err(failure) => Err(failure),
                 }
@@ -67,6 +68,17 @@ impl RedlockBackend {
         refused
     }
 
+    /// The fence of a claim, and whether a majority has counted up to it. `is_in_time`: later, it is looked at again
+    /// whether a majority still has the lock.
+    pub(super) fn fence(&self, grants: &Grants, proposal: u64, is_in_time: bool) -> (Fence, bool) {
+        self.learn(grants);
+        if grants.is_counted && is_in_time {
+            (Fence::from(proposal), true)
+        } else {
+            (above(Fence::from(grants.highest)), false)
+        }
+    }
+
     /// For the next proposals.
     fn learn(&self, grants: &Grants) {
         if grants.is_too_high && !grants.is_counted {
@@ -78,7 +90,7 @@ impl RedlockBackend {
     }
 
     /// The second question: until a majority has counted up to `fence` where the claim holds the lock.
-    async fn write_back(&self, claim: &Claim, fence: Fence, within: Duration) -> Result<(), Failure> {
+    pub(super) async fn write_back(&self, claim: &Claim, fence: Fence, within: Duration) -> Result<(), Failure> {
         self.proposals.heed(fence.get());
         let question = Question::raise(claim, fence);
         let raised = self.members.iter().map(|member| member.raise(&question, within));
@@ -113,7 +125,7 @@ fn lost() -> Failure {
 }
 
 /// Nobody has a majority. The caller tries again after a random time, with another token.
-fn split() -> Failure {
+pub(super) fn split() -> Failure {
     Failure {
         kind: FailureKind::Transient,
         applied: Applied::Unknown,

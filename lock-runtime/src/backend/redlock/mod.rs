@@ -25,7 +25,7 @@
 //!   below A's fence, or it counted. B's fence is above both.
 //!
 //! It rests on leases: while B is still being granted, its lock must not vanish from the common server for other reasons
-//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl at most; after that B asks the
+//! than its ttl (the server's clock jumps, somebody deletes it). That is a tenth of the ttl, or 50 ms; after that B asks the
 //! second question, which finds whether a majority still has its lock. A server that restarts without its data in that
 //! time does not vote for A before the longest ttl is over (`redis/standing`).
 //!
@@ -33,10 +33,13 @@
 //! counter was flushed, the server's own time takes its place: no proposal counts that is ahead of it, so it is above all
 //! that were counted there.
 
+mod answers;
 mod background;
 mod claimed;
 mod ending;
 mod granting;
+mod here;
+mod majority;
 mod proposals;
 mod questions;
 mod renewing;
@@ -44,8 +47,7 @@ mod tally;
 mod wakeup;
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ::url::Url;
@@ -53,32 +55,21 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use self::background::Background;
-use self::claimed::Claimed;
+use self::majority::Majority;
 use self::proposals::Proposals;
 use self::wakeup::MajorityWakeup;
 use super::redis::{Group, RedisBackend, door};
 use super::{
-    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Stored, Wakeup,
+    Acquired, Applied, Backend, BoxFuture, Claim, EachRenewed, Failure, FailureKind, Leave, Released, Stored, UnderWay,
+    Wakeup,
 };
 use crate::LockError;
+use crate::clock::Clock;
 use crate::url::{Settings, invalid};
 
-pub(crate) struct RedlockBackend {
-    members: Vec<Arc<RedisBackend>>,
-    /// Which of them may vote.
-    group: Arc<Group>,
-    /// Counts reconnections, of all members.
-    disturbed: Arc<watch::Sender<u64>>,
-    /// What is asked for, or held, by its value. A std mutex, held for a map operation.
-    claims: Mutex<HashMap<Uuid, Arc<Claimed>>>,
-    /// The fences that claims propose.
-    proposals: Proposals,
-    /// Has what goes on after its caller has the answer.
-    background: Background,
-}
+pub(crate) struct RedlockBackend(Arc<Majority>);
 
 impl RedlockBackend {
     /// Reads the settings; does not connect yet.
@@ -119,60 +110,35 @@ impl RedlockBackend {
             .places()
             .map(|place| Arc::new(RedisBackend::at(place, Arc::clone(&disturbed), settings)))
             .collect();
-        Ok(Self {
+        // Whoever asks may have paused the clock of its runtime; that one counts in a simulation only.
+        let clock = if settings.network.is_some() {
+            Clock::Paused
+        } else {
+            Clock::Real
+        };
+        Ok(Self(Arc::new(Majority {
             group,
             members,
             disturbed,
+            clock,
             claims: Mutex::default(),
-            proposals: Proposals::new(),
+            proposals: Proposals::new(clock),
             background: Background::default(),
-        })
-    }
-
-    /// So many servers decide.
-    fn quorum(&self) -> usize {
-        self.members.len() / 2 + 1
-    }
-
-    /// The state of a claim that is asked for.
-    fn claimed(&self, claim: &Claim, ttl: Duration) -> Arc<Claimed> {
-        let mut claims = self.claims();
-        let claimed = claims
-            .entry(claim.value.token)
-            .or_insert_with(|| Arc::new(Claimed::new(claim.clone(), ttl, self.background.clone())));
-        Arc::clone(claimed)
-    }
-
-    /// The state of a claim whose release begins.
-    fn released(&self, claim: &Claim) -> Arc<Claimed> {
-        let claimed = self.claims().remove(&claim.value.token);
-        let claimed = claimed.unwrap_or_else(|| {
-            Arc::new(Claimed::new(
-                claim.clone(),
-                ending::UNKNOWN_TTL,
-                self.background.clone(),
-            ))
-        });
-        claimed.release();
-        claimed
-    }
-
-    fn claims(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Claimed>>> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+        })))
     }
 }
 
 impl Backend for RedlockBackend {
     fn check(&self, within: Duration) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async move {
-            let count = self.members.len();
+            let count = self.0.members.len();
             if count.is_multiple_of(2) {
                 tracing::warn!(
                     servers = count,
                     "an even number of independent servers survives no more failures than one server less"
                 );
             }
-            let answers = join_all(self.members.iter().map(|member| member.check(within))).await;
+            let answers = join_all(self.0.members.iter().map(|member| member.check(within))).await;
             let usable = answers.iter().filter(|answer| answer.is_ok()).count();
             let mut reasons = Vec::new();
             for error in answers.into_iter().filter_map(Result::err) {
@@ -182,7 +148,7 @@ impl Backend for RedlockBackend {
                     error => return Err(error),
                 }
             }
-            if usable + self.group.waiting() >= self.quorum() {
+            if usable + self.0.group.waiting() >= self.0.quorum() {
                 for reason in reasons {
                     tracing::warn!(reason, "one of the independent servers cannot be used at present");
                 }
@@ -205,7 +171,7 @@ impl Backend for RedlockBackend {
         ttl: Duration,
         within: Duration,
     ) -> BoxFuture<'a, Result<Acquired, Failure>> {
-        Box::pin(self.grant(claim, ttl, within))
+        Box::pin(self.0.grant(claim, ttl, within))
     }
 
     fn renew<'a>(
@@ -214,7 +180,7 @@ impl Backend for RedlockBackend {
         within: Duration,
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
-        Box::pin(self.extend(claims, within, each))
+        Box::pin(self.0.extend(claims, within, each))
     }
 
     fn release<'a>(
@@ -223,20 +189,20 @@ impl Backend for RedlockBackend {
         leave: Leave,
         within: Duration,
     ) -> BoxFuture<'a, Result<Released, Failure>> {
-        Box::pin(self.end(claim, leave, within))
+        Box::pin(self.0.end(claim, leave, within))
     }
 
     fn inspect<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<Option<Stored>, Failure>> {
         Box::pin(async move {
-            let answers = join_all(self.members.iter().map(|member| member.inspect(name, within))).await;
-            tally::stored(answers, self.quorum())
+            let answers = join_all(self.0.members.iter().map(|member| member.inspect(name, within))).await;
+            tally::stored(answers, self.0.quorum())
         })
     }
 
     fn force_release<'a>(&'a self, name: &'a str, within: Duration) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
-            let answers = join_all(self.members.iter().map(|member| member.force_release(name, within))).await;
-            tally::forced(answers, self.quorum())
+            let answers = join_all(self.0.members.iter().map(|member| member.force_release(name, within))).await;
+            tally::forced(answers, self.0.quorum())
         })
     }
 
@@ -245,35 +211,53 @@ impl Backend for RedlockBackend {
     }
 
     fn route(&self) -> u64 {
-        // There are several.
-        fastrand::u64(1..)
+        Majority::route()
+    }
+
+    fn acquire_here(&self, claim: &Claim, ttl: Duration, runtime: &Handle) -> Option<UnderWay<Acquired>> {
+        self.0.grant_here(claim, ttl, runtime)
+    }
+
+    fn release_here(&self, claim: &Claim, runtime: &Handle) -> Option<UnderWay<Released>> {
+        self.0.end_here(claim, runtime)
+    }
+
+    fn close(&self) {
+        for member in &self.0.members {
+            member.close();
+        }
     }
 
     fn disturbances(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.disturbed.subscribe())
+        Some(self.0.disturbed.subscribe())
     }
 
     fn settle<'a>(&'a self, last_call: &'a CancellationToken) -> BoxFuture<'a, ()> {
-        self.background.close();
+        self.0.background.close();
         Box::pin(async {
             tokio::select! {
                 biased;
-                () = self.background.wait() => {}
+                () = self.0.background.wait() => {}
                 () = last_call.cancelled() => {
-                    self.background.last_call();
-                    self.background.wait().await;
+                    self.0.background.last_call();
+                    self.0.background.wait().await;
                 }
             }
         })
     }
 
     fn runs_on(&self, runtime: Weak<dyn Any + Send + Sync>) {
-        self.background.runs_on(runtime);
+        self.0.background.runs_on(runtime);
     }
 
     fn wakeup(&self, name: &str, runtime: &Handle) -> Box<dyn Wakeup> {
-        let wakeups = self.members.iter().map(|member| member.wakeup(name, runtime)).collect();
-        Box::new(MajorityWakeup::new(wakeups, self.quorum()))
+        let wakeups = self
+            .0
+            .members
+            .iter()
+            .map(|member| member.wakeup(name, runtime))
+            .collect();
+        Box::new(MajorityWakeup::new(wakeups, self.0.quorum()))
     }
 }
 

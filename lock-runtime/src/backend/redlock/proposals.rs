@@ -6,10 +6,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::time::Instant;
+use crate::clock::{Clock, Moment};
 
 pub(super) struct Proposals {
-    origin: Instant,
+    clock: Clock,
+    origin: Moment,
     /// The servers' time at the origin, in microseconds; 0: nobody has told yet.
     time: AtomicU64,
     /// The largest that was proposed or heard of.
@@ -17,9 +18,10 @@ pub(super) struct Proposals {
 }
 
 impl Proposals {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
-            origin: Instant::now(),
+            clock,
+            origin: clock.now(),
             time: AtomicU64::new(0),
             highest: AtomicU64::new(0),
         }
@@ -54,7 +56,7 @@ impl Proposals {
 
     /// Microseconds since the origin.
     fn passed(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.clock.now().nanos_since(self.origin) / 1_000
     }
 }
 
@@ -70,7 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn proposals_follow_the_servers_time_and_grow_even_where_it_stands() {
-        let proposals = Proposals::new();
+        let proposals = Proposals::new(Clock::Paused);
         assert_eq!(proposals.next(), 1);
         advance(Duration::from_secs(1)).await;
         proposals.hear(NOW);
@@ -81,7 +83,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_heard_late_does_not_set_them_back() {
-        let proposals = Proposals::new();
+        let proposals = Proposals::new(Clock::Paused);
         proposals.hear(NOW);
         proposals.hear(NOW - 500);
         assert_eq!(proposals.next(), NOW);
@@ -89,7 +91,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn they_are_above_what_others_have_counted() {
-        let proposals = Proposals::new();
+        let proposals = Proposals::new(Clock::Paused);
         proposals.hear(NOW);
         proposals.heed(NOW + 7_000);
         assert_eq!((proposals.next(), proposals.next()), (NOW + 7_001, NOW + 7_002));
@@ -99,7 +101,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_time_that_was_wrong_is_put_right() {
-        let proposals = Proposals::new();
+        let proposals = Proposals::new(Clock::Paused);
         proposals.hear(NOW * 2);
         assert_eq!(proposals.next(), NOW * 2);
         proposals.correct(NOW, NOW - 5);

@@ -1,5 +1,6 @@
 //! Renewal: a majority extends, and servers that lost the key are given it again.
 
+use std::iter::once;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::redis::Question;
 use super::super::{Backend, Claim, EachRenewed, Renewed};
-use super::granting::VOTE;
+use super::granting::vote_time;
+use super::majority::Majority;
+use super::no_majority;
 use super::tally::Extension;
-use super::{RedlockBackend, no_majority};
 
-impl RedlockBackend {
+impl Majority {
     pub(super) async fn extend(&self, claims: &[(&Claim, Duration)], within: Duration, each: &EachRenewed<'_>) {
         let deadline = Instant::now() + within;
         let owned: Arc<Vec<(Claim, Duration)>> =
@@ -24,8 +26,12 @@ impl RedlockBackend {
             tokio::spawn(async move {
                 let claims: Vec<_> = owned.iter().map(|(claim, ttl)| (claim, *ttl)).collect();
                 // Nobody may listen any more.
-                let tell = |claim, answer| drop(sender.send((server, claim, answer)));
-                member.renew(&claims, within, &tell).await;
+                let tell: &EachRenewed<'_> = &|answers| {
+                    for (claim, answer) in answers {
+                        drop(sender.send((server, claim, answer)));
+                    }
+                };
+                member.renew(&claims, within, tell).await;
             });
         }
         drop(sender);
@@ -49,14 +55,17 @@ impl RedlockBackend {
                     let (claim, ttl) = claims[index];
                     self.populate(claim, ttl, extension.lost_by());
                 }
-                each(index, Ok(verdict));
+                each(&mut once((index, Ok(verdict))));
             }
         }
-        for (index, extension) in undecided.into_iter().enumerate() {
-            if let Some(extension) = extension {
-                each(index, Err(no_majority(extension.into_failures(), "extended the lease")));
-            }
-        }
+        let undecided = undecided
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, extension)| Some((index, extension?)));
+        each(
+            &mut undecided
+                .map(|(index, extension)| (index, Err(no_majority(extension.into_failures(), "extended the lease")))),
+        );
     }
 
     /// Gives the key again to servers that lost it, while a majority still has it: otherwise the next loss could be one
@@ -71,7 +80,7 @@ impl RedlockBackend {
             let claimed = self.claims().get(&claim.value.token).cloned();
             // Its release has begun.
             let Some(claimed) = claimed else { return };
-            let within = (ttl / 10).clamp(VOTE.0, VOTE.1);
+            let within = vote_time(ttl);
             let asked = claimed.ask(index, Arc::clone(member), Arc::clone(&question), within);
             // The next renewal finds out what became of it.
             self.background.spawn(async move { drop(asked.await) });

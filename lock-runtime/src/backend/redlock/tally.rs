@@ -88,6 +88,11 @@ impl Ballot {
         grants.time = grants.time.min(time);
     }
 
+    /// So many answers more there must be at least, or all, until it is certain.
+    pub(super) fn missing(&self) -> usize {
+        self.quorum.saturating_sub(self.granted.max(self.strongest()))
+    }
+
     /// As soon as it is certain.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         if self.granted >= self.quorum {
@@ -119,6 +124,9 @@ impl Ballot {
 
     /// The votes of the other claim that has most.
     fn strongest(&self) -> usize {
+        if self.busy.is_empty() {
+            return 0;
+        }
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         for (_, holder) in &self.busy {
             *counts.entry(holder).or_default() += 1;
@@ -224,6 +232,13 @@ impl Release {
             Ok(Released::Taken) => self.taken += 1,
             Err(failure) => self.failures.push(failure),
         }
+    }
+
+    /// So many answers more there must be at least, or all, until it is certain.
+    pub(super) fn missing(&self) -> usize {
+        let against = self.servers - self.quorum + 1;
+        let done = self.quorum.saturating_sub(self.done);
+        done.min(against.saturating_sub(self.missing + self.taken))
     }
 
     /// As soon as it is certain.

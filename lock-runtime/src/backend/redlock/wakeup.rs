@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::timeout;
 
-use super::super::{BoxFuture, Wakeup, Woken};
+use super::super::{BoxFuture, Wakeup};
 
 /// How long after the first server the others have: a try that is too early meets the rest of the old hold.
 const GATHER: Duration = Duration::from_millis(5);
@@ -23,6 +23,7 @@ impl MajorityWakeup {
 }
 
 impl Wakeup for MajorityWakeup {
+    #[cfg(any(feature = "queue", test))]
     fn armed(&mut self) -> BoxFuture<'_, ()> {
         let quorum = self.quorum;
         let mut armed: FuturesUnordered<_> = self.wakeups.iter_mut().map(|wakeup| wakeup.armed()).collect();
@@ -33,7 +34,7 @@ impl Wakeup for MajorityWakeup {
         })
     }
 
-    fn woken(&mut self) -> BoxFuture<'_, Woken> {
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
         let quorum = self.quorum;
         let mut woken: FuturesUnordered<_> = self.wakeups.iter_mut().map(|wakeup| wakeup.woken()).collect();
         Box::pin(async move {
@@ -45,7 +46,6 @@ impl Wakeup for MajorityWakeup {
             };
             // Without them, the try finds out.
             drop(timeout(GATHER, others).await);
-            Woken::Look
         })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Job {
 pub(crate) enum Kind {
     /// SET NX PX and EVALSHA over one connection; polls each 10 ms. With several servers: asks all, waits for all.
     Raw,
+    /// Our scripts over one connection of the redis crate.
+    Scripts,
     /// The attribute.
     Ours,
     /// The attribute, without handing a lock over inside the process.

@@ -260,6 +260,16 @@ pub(super) fn others() -> Vec<Case> {
             ],
         ),
         Case::new(
+            "renewal takes one time for all that it is about",
+            [
+                ask("SET a me PX 1000"),
+                ask("SET b you PX 2000"),
+                eval("renew", &["a", "b", "c"], &["me", "you", "me", "5000"]),
+                ask("PTTL a").about(5000),
+                ask("PTTL b").about(5000),
+            ],
+        ),
+        Case::new(
             "renewal never creates a key, and may be sent twice",
             [
                 ask("SET a me PX 30"),

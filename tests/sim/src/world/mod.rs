@@ -193,11 +193,11 @@ impl World {
                 for (claim, fence) in done.grants() {
                     observer.voted(index, lock, claim, fence, done.at);
                 }
-                if let ("renew", Reply::Array(answers)) = (done.script.as_str(), &done.reply)
+                if let ("renew", Reply::Bulk(answers)) = (done.script.as_str(), &done.reply)
                     && answers
                         .iter()
                         .zip(&done.held)
-                        .any(|(answer, held)| *answer == Reply::Int(1) && !held)
+                        .any(|(answer, held)| *answer == b'1' && !held)
                 {
                     observer.violation(done.at, &format!("{name}: a renewal has created what it did not find"));
                 }

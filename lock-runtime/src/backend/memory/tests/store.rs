@@ -5,6 +5,7 @@ use std::task::Wake;
 
 use super::super::line::{Applicant, Turn};
 use super::*;
+use crate::Key;
 
 const TTL: Duration = Duration::from_secs(1);
 const CLOCK: Clock = Clock::Real;
@@ -15,7 +16,7 @@ fn at(millis: u64) -> Moment {
 
 fn claim(token: u128) -> Claim {
     Claim {
-        name: "k".to_owned(),
+        key: Key::from("k"),
         value: Value {
             token: Uuid::from_u128(token),
             owner: None,
@@ -60,8 +61,8 @@ impl Waiter {
     }
 }
 
-fn holds(turn: &Turn, since: Moment) -> bool {
-    matches!(turn, Turn::Granted { since: begun, .. } if *begun == since)
+fn holds(turn: &Turn) -> bool {
+    matches!(turn, Turn::Granted(_))
 }
 
 fn granted(store: &Store, token: u128, now: Moment) -> bool {
@@ -114,7 +115,7 @@ fn holders_that_died_do_not_pile_up() {
     let store = Store::default();
     for number in 0..10_000_u64 {
         let claim = Claim {
-            name: number.to_string(),
+            key: Key::from(number.to_string()),
             ..claim(1)
         };
         store.acquire(&claim, &owner(), TTL, CLOCK, at(number * 1_000));
@@ -136,9 +137,9 @@ fn who_releases_gives_the_lock_to_the_first_in_line() {
     assert_eq!([first.woken(), second.woken(), third.woken()], [1, 0, 0]);
     assert!(!granted(&store, 5, at(2)), "it is another one's turn");
     assert_eq!(second.looks(&store, at(3)), Turn::Waits(at(1_002)));
-    assert!(holds(&first.looks(&store, at(4)), at(2)));
+    assert!(holds(&first.looks(&store, at(4))));
     assert_eq!(release(&store, 2, at(5)), Released::Done);
-    assert!(holds(&second.looks(&store, at(6)), at(5)));
+    assert!(holds(&second.looks(&store, at(6))));
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn fences_grow_from_hand_to_hand() {
         let mut next = Waiter::new(token + 1, TTL, at(5_000));
         next.looks(&store, at(0));
         release(&store, token, at(0));
-        let Turn::Granted { fence, .. } = next.looks(&store, at(0)) else {
+        let Turn::Granted(fence) = next.looks(&store, at(0)) else {
             panic!("it is its turn");
         };
         assert!(last < fence);
@@ -173,7 +174,7 @@ fn a_holder_that_died_is_followed_by_the_first_in_line_whoever_looks() {
             assert_eq!(second.looks(&store, at(1_000)), Turn::Waits(at(2_000)));
         }
         assert_eq!(first.woken(), 1);
-        assert!(holds(&first.looks(&store, at(1_001)), at(1_000)));
+        assert!(holds(&first.looks(&store, at(1_001))));
     }
 }
 
@@ -183,7 +184,7 @@ fn the_first_in_line_takes_over_by_itself() {
     assert!(granted(&store, 1, at(0)));
     let mut first = Waiter::new(2, TTL, at(5_000));
     first.looks(&store, at(0));
-    assert!(holds(&first.looks(&store, at(1_000)), at(1_000)));
+    assert!(holds(&first.looks(&store, at(1_000))));
     let mut last = Waiter::new(3, TTL, at(1_500));
     assert_eq!(
         last.looks(&store, at(1_000)),
@@ -205,7 +206,7 @@ fn who_leaves_makes_room_and_passes_on_what_it_was_given() {
     store.leave("k", &mut first.applicant, at(2));
     store.leave("k", &mut first.applicant, at(2));
     assert_eq!([first.woken(), second.woken(), third.woken()], [1, 0, 1]);
-    assert!(holds(&third.looks(&store, at(3)), at(2)));
+    assert!(holds(&third.looks(&store, at(3))));
     store.leave("k", &mut third.applicant, at(3));
     assert!(
         !granted(&store, 5, at(3)),
@@ -234,7 +235,7 @@ fn who_would_look_too_late_is_told_of_a_shorter_lease() {
     );
     assert_eq!(next.woken(), 2);
     assert_eq!(next.looks(&store, at(3)), Turn::Waits(at(13)));
-    assert!(holds(&next.looks(&store, at(13)), at(13)));
+    assert!(holds(&next.looks(&store, at(13))));
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn an_operator_frees_a_lock_for_the_first_in_line() {
     let mut first = Waiter::new(2, TTL, at(5_000));
     first.looks(&store, at(0));
     assert!(store.force_release("k", CLOCK, at(1)));
-    assert!(holds(&first.looks(&store, at(1)), at(1)));
+    assert!(holds(&first.looks(&store, at(1))));
     assert_eq!(store.renew(&claim(1), TTL, at(1)), Renewed::Taken);
 }
 
@@ -257,8 +258,50 @@ fn whose_lease_ran_out_before_it_was_noticed_waits_again() {
     first.looks(&store, at(0));
     second.looks(&store, at(0));
     release(&store, 1, at(0));
-    assert!(holds(&second.looks(&store, at(1_000)), at(1_000)));
+    assert!(holds(&second.looks(&store, at(1_000))));
     assert_eq!(first.looks(&store, at(1_001)), Turn::Waits(at(2_000)));
     release(&store, 3, at(1_002));
-    assert!(holds(&first.looks(&store, at(1_003)), at(1_002)));
+    assert!(holds(&first.looks(&store, at(1_003))));
+}
+
+#[test]
+fn a_lease_counts_from_when_its_holder_notices_it() {
+    let store = Store::default();
+    assert!(granted(&store, 1, at(0)));
+    let [mut first, mut second] = [2, 3].map(|token| Waiter::new(token, TTL, at(9_000)));
+    first.looks(&store, at(0));
+    second.looks(&store, at(0));
+    release(&store, 1, at(500));
+    assert!(holds(&first.looks(&store, at(1_000))));
+    assert_eq!(second.looks(&store, at(1_500)), Turn::Waits(at(2_000)));
+    // Its time was over, and nobody has taken it over.
+    release(&store, 2, at(1_600));
+    assert!(holds(&second.looks(&store, at(2_700))));
+    assert!(!granted(&store, 4, at(3_699)) && granted(&store, 4, at(3_700)));
+}
+
+#[test]
+fn who_waits_behind_a_clock_that_is_behind_is_told_of_it() {
+    let store = Store::default();
+    assert!(granted(&store, 1, at(5_000)));
+    let [mut first, mut second] = [2, 3].map(|token| Waiter::new(token, TTL, at(90_000)));
+    first.looks(&store, at(5_000));
+    second.looks(&store, at(5_000));
+    release(&store, 1, at(5_500));
+    assert_eq!(second.looks(&store, at(5_500)), Turn::Waits(at(6_500)));
+    assert!(holds(&first.looks(&store, at(1_000))));
+    assert_eq!(second.woken(), 1);
+}
+
+#[test]
+fn who_takes_a_lock_that_was_taken_from_it_has_no_place_in_the_line_any_more() {
+    let store = Store::default();
+    assert!(granted(&store, 1, at(0)));
+    let mut first = Waiter::new(2, TTL, at(5_000));
+    first.looks(&store, at(0));
+    release(&store, 1, at(1));
+    assert!(store.force_release("k", CLOCK, at(2)));
+    assert!(holds(&first.looks(&store, at(3))));
+    store.leave("k", &mut first.applicant, at(4));
+    assert_eq!(release(&store, 2, at(5)), Released::Done);
 }

@@ -71,19 +71,21 @@ local function look()
   end
 end
 
--- Gives the lock to the first one in line that is alive, and tells it, and the next one, which waits for the end of this
--- lease from here on. Its value. If that is the claim of this call,
--- which needs no word of it, it is only taken out of the line.
+-- Gives the lock to the first one of so many in line that is alive, and tells it, and the next one, which waits for the end
+-- of this lease from here on. Its value, and how many are left. If that is the claim of this call, which needs no word of
+-- it, it is only taken out of the line.
 -- The first write takes no memory: after it a server lets the others through even where it is out of memory.
-local function grant()
-  for _ = 1, MOST_DEAD do
+local function grant(waiting)
+  local left = waiting
+  while left > 0 and left > waiting - MOST_DEAD do
     local claim = redis.pcall('ZPOPMIN', KEYS[3])[1]
     if not claim then
-      return nil
+      return nil, 0
     end
+    left = left - 1
     if claim == ARGV[1] then
       redis.pcall('HDEL', KEYS[4], claim)
-      return claim
+      return claim, left
     end
     local lease, count, question, channel = living(claim)
     redis.pcall('HDEL', KEYS[4], claim)
@@ -92,12 +94,15 @@ local function grant()
       local set = fence and redis.pcall('SET', KEYS[1], claim, 'PX', lease)
       if set and not set.err then
         redis.pcall('PUBLISH', channel, fence .. ' ' .. question .. ' ' .. claim)
-        look()
-        return claim
+        if left > 0 then
+          look()
+        end
+        return claim, left
       end
       redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. claim)
-      return nil
+      return nil, left
     end
   end
+  return nil, left
 end
 

@@ -4,13 +4,16 @@
 //! free that nobody released (it has expired, or a foreign client deleted it) does so too. Somebody who cannot be told
 //! finds out by asking again, and a claim that does not ask loses its place, so that nothing has to be cleared up.
 
+use std::borrow::Cow;
+
+use redis::ToRedisArgs;
 use tokio::time::Instant;
 
 use super::super::{Acquired, Applied, Claim, Failure, FailureKind, Leave, Released, Turn};
-use super::script::{INSPECT, RELEASE, ScriptCall, TURN};
+use super::script::{INSPECT, Name, RELEASE, ScriptCall, TURN};
 use super::servers::Servers;
 use super::slot::{slot, tag_of};
-use super::{Duration, RedisBackend, Wake, answer, channel, millis, release, rest};
+use super::{Arc, CHANNEL, Duration, RedisBackend, Wake, answer, millis, release, rest};
 
 /// The start of the names of a lock's line and of the places in it.
 const LINE: &str = "distributed-lock:line:";
@@ -28,16 +31,20 @@ impl RedisBackend {
     pub(super) async fn claim_in_turn(&self, claim: &Claim, turn: Turn, within: Duration) -> Result<Acquired, Failure> {
         let started = Instant::now();
         if self.has_line() {
+            let value = claim.value.text();
+            // Nobody listens for a claim without a seat, which is to look again then.
+            let seat = self.wakeups.seat_of(&value);
+            let channel = seat.map_or_else(|| Arc::clone(&self.granted), |seat| seat.channel());
             let call = self
-                .with_line(TURN.keys(4), &claim.name)
-                .arg(claim.value.text())
+                .with_line(TURN.keys(4), claim.name())
+                .arg(value)
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
                 .arg(millis(turn.first_lease))
                 .arg(millis(turn.stay))
-                .arg(&self.granted)
+                .arg(&*channel)
                 .arg(turn.question);
-            match self.servers.run_whole(&claim.name, &call, None, within).await {
+            match self.servers.run_whole(claim.name(), &call, None, within).await {
                 Ok(Some(reply)) => return answer::acquired(&reply)?.ok_or_else(|| answer::unexpected(&reply)),
                 Ok(None) => {}
                 Err(failure) if is_forbidden(&failure) => {}
@@ -72,11 +79,11 @@ impl RedisBackend {
     }
 
     /// The release of whoever stored `value`, where there is a line.
-    pub(super) fn ending(&self, name: &str, value: &[u8], leave: Leave) -> ScriptCall {
+    pub(super) fn ending(&self, name: &str, value: impl ToRedisArgs, leave: Leave) -> ScriptCall {
         self.with_line(RELEASE.keys(4), name)
             .arg(value)
             .arg(rest(leave))
-            .arg(channel(name))
+            .arg(Name(CHANNEL, name.into()))
     }
 
     /// Ends the hold of whoever has the lock. Whether there was one.
@@ -107,14 +114,12 @@ impl RedisBackend {
 
 impl Servers {
     /// The lock's line and the places in it, in a cluster in the lock's slot.
-    fn line(&self, name: &str) -> (String, String) {
-        match self {
-            Self::One(_) => (format!("{LINE}{name}"), format!("{PLACES}{name}")),
-            Self::Cluster(_) => {
-                let tag = tag_of(slot(name));
-                (format!("{LINE}{{{tag}}}:{name}"), format!("{PLACES}{{{tag}}}:{name}"))
-            }
-        }
+    fn line<'a>(&self, name: &'a str) -> (Name<'a>, Name<'a>) {
+        let rest = || match self {
+            Self::One(_) => Cow::Borrowed(name),
+            Self::Cluster(_) => Cow::Owned(format!("{{{}}}:{name}", tag_of(slot(name)))),
+        };
+        (Name(LINE, rest()), Name(PLACES, rest()))
     }
 }
 

@@ -5,9 +5,9 @@ if ARGV[2] ~= '0' then
   redis.pcall('PUBLISH', ARGV[3], '')
   return 1
 end
-local next = grant()
+local next, left = grant(waiting)
 if next == ARGV[1] then
-  next = grant()
+  next = grant(left)
 end
 if not next then
   redis.call('DEL', KEYS[1])

@@ -255,3 +255,23 @@ fn something_was_deleted_if_anyone_says_so_and_a_majority_answers() {
     assert_eq!(forced(vec![Ok(false), Ok(false), Err(failure())], 2).ok(), Some(false));
     assert_eq!(forced(vec![Ok(true), Err(failure()), Err(failure())], 2).ok(), None);
 }
+
+#[test]
+fn nothing_is_decided_before_the_answers_that_are_missing() {
+    use Released::{Done, Missing, Taken};
+
+    let votes = |servers, votes: [Result<Vote, Failure>; 2]| ballot(servers, votes).missing();
+    assert_eq!(ballot(5, []).missing(), 3);
+    assert_eq!(votes(5, [granted(1), granted(1)]), 1);
+    assert_eq!(votes(5, [granted(1), none()]), 2);
+    assert_eq!(votes(5, [busy("a", None), busy("a", None)]), 1);
+    assert_eq!(votes(5, [busy("a", None), busy("b", None)]), 2);
+    assert_eq!(votes(3, [granted(1), granted(1)]), 0);
+    assert_eq!(release(5, []).missing(), 3);
+    assert_eq!(release(5, [Ok(Done), Ok(Missing)]).missing(), 2);
+    assert_eq!(release(5, [Ok(Taken), Ok(Missing)]).missing(), 1);
+    assert_eq!(release(5, [Ok(Done), Err(failure())]).missing(), 2);
+    // Of four, two who do not have it are enough: no majority can have had it.
+    assert_eq!(release(4, []).missing(), 2);
+    assert_eq!(release(4, [Ok(Missing), Ok(Missing)]).missing(), 0);
+}

@@ -5,6 +5,7 @@ mod grant;
 mod ours;
 mod raw;
 mod rslock;
+mod scripts;
 
 use std::future::Future;
 
@@ -15,6 +16,7 @@ pub(crate) use grant::Grant;
 pub(crate) use ours::{ByHand, Ours, manager};
 pub(crate) use raw::{Raw, RawMajority, connect as raw_connection};
 pub(crate) use rslock::Rslock;
+pub(crate) use scripts::Scripts;
 
 /// The ttl of every lock here; no run comes near it.
 pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(10);

@@ -9,8 +9,9 @@ use crate::server::Server;
 
 const RAW: &str = "raw redis";
 const OURS: &str = "ours, annotated";
-const VARIANTS: [(&str, Kind); 5] = [
+const VARIANTS: [(&str, Kind); 6] = [
     (RAW, Kind::Raw),
+    ("raw redis, our scripts", Kind::Scripts),
     (OURS, Kind::Ours),
     ("ours, acquire and release", Kind::OursByHand),
     ("rslock", Kind::Rslock),

@@ -11,8 +11,9 @@ use crate::server::Server;
 
 const OURS: &str = "ours, annotated";
 const RAW: &str = "raw redis";
-const OWN: [(&str, Kind); 5] = [
+const OWN: [(&str, Kind); 6] = [
     (RAW, Kind::Raw),
+    ("raw redis, our scripts", Kind::Scripts),
     (OURS, Kind::Ours),
     ("ours, acquire and release", Kind::OursByHand),
     ("rslock", Kind::Rslock),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::clients::{self, ByHand, Client, DistributedLock, Grant, Ours, Raw, RawMajority};
+use crate::clients::{self, ByHand, Client, DistributedLock, Grant, Ours, Raw, RawMajority, Scripts};
 use crate::clock;
 use crate::job::{Job, Kind, Outcome, Task};
 
@@ -45,6 +45,7 @@ async fn dispatch(job: Job) -> Result<Outcome> {
     match job.client {
         Kind::Raw if servers.len() > 1 => run(RawMajority::open(servers).await?, &job).await,
         Kind::Raw => run(Raw::open(&first).await?, &job).await,
+        Kind::Scripts => run(Scripts::open(&first).await?, &job).await,
         Kind::Ours => run(Ours::open(servers, true).await?, &job).await,
         Kind::OursWithoutHandOver => run(Ours::open(servers, false).await?, &job).await,
         Kind::OursByHand => run(ByHand::open(servers).await?, &job).await,

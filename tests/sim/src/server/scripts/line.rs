@@ -26,9 +26,10 @@ pub(super) fn turn(call: &mut Call<'_>) -> Result<Reply, Raised> {
     };
     let is_free = held.is_none();
     let mut is_in_line = false;
-    if is_there(call) {
+    let waiting = waiting(call);
+    if waiting > 0 {
         if is_free {
-            held = grant(call);
+            held = grant(call, waiting).0;
         }
         is_in_line = !is_free || held.as_ref() != Some(&me);
     }
@@ -106,9 +107,10 @@ pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
         call.published.push((channel, Vec::new()));
         return Ok(());
     }
-    let mut next = grant(call);
+    let waiting = waiting(call);
+    let (mut next, left) = grant(call, waiting);
     if next.as_ref() == Some(&claim) {
-        next = grant(call);
+        next = grant(call, left).0;
     }
     if next.is_none() {
         call.data.del(&lock);
@@ -117,9 +119,10 @@ pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
     Ok(())
 }
 
-/// Whether there is a line, as release.lua and turn.lua ask for it.
-pub(super) fn is_there(call: &mut Call<'_>) -> bool {
-    call.key(LINE).is_some_and(|line| call.data.pttl(&line) != -2)
+/// How many stand in line, as release.lua and turn.lua ask for it.
+pub(super) fn waiting(call: &mut Call<'_>) -> usize {
+    let line = call.key(LINE).and_then(|line| call.data.zrange(&line).ok());
+    line.map_or(0, |line| line.len())
 }
 
 /// Out of the line, as at the end of turn.lua and at the start of release.lua.
@@ -162,13 +165,17 @@ fn look(call: &mut Call<'_>) {
 }
 
 /// grant of lib.lua
-fn grant(call: &mut Call<'_>) -> Option<Vec<u8>> {
+fn grant(call: &mut Call<'_>, waiting: usize) -> (Option<Vec<u8>>, usize) {
     let [lock, counter, line, places] = [0, COUNTER, LINE, PLACES].map(|index| call.key(index).unwrap_or_default());
-    for _ in 0..MOST_DEAD {
-        let claim = call.data.zpopmin(&line).ok()??;
+    let mut left = waiting;
+    while left > 0 && left + MOST_DEAD > waiting {
+        let Ok(Some(claim)) = call.data.zpopmin(&line) else {
+            return (None, 0);
+        };
+        left -= 1;
         if claim == call.arg(0) {
             drop(call.data.hdel(&places, &claim));
-            return Some(claim);
+            return (Some(claim), left);
         }
         let place = living(call, &claim);
         drop(call.data.hdel(&places, &claim));
@@ -179,13 +186,15 @@ fn grant(call: &mut Call<'_>) -> Option<Vec<u8>> {
             && call.data.set(&lock, &claim, Some(&place.lease)).is_ok()
         {
             tell(call, place.channel, fence.as_bytes(), &place.question, &claim);
-            look(call);
-            return Some(claim);
+            if left > 0 {
+                look(call);
+            }
+            return (Some(claim), left);
         }
         tell(call, place.channel, b"0", &place.question, &claim);
-        return None;
+        return (None, left);
     }
-    None
+    (None, left)
 }
 
 fn tell(call: &mut Call<'_>, channel: Vec<u8>, fence: &[u8], question: &[u8], claim: &[u8]) {

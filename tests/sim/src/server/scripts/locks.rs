@@ -99,15 +99,19 @@ pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Raised> {
         let lock = &call.keys[index];
         let answer = match call.data.get(lock) {
             Ok(Some(held)) if held == call.arg(index) => {
-                let ttl = call.arg(count + index);
-                i64::from(called(call.data.pexpire(lock, &ttl))?)
+                let ttl = call.arg(if call.args.len() > count + 1 {
+                    count + index
+                } else {
+                    count
+                });
+                u8::from(called(call.data.pexpire(lock, &ttl))?)
             }
             Ok(None) => 0,
             Ok(Some(_)) | Err(_) => 2,
         };
-        answers.push(Reply::Int(answer));
+        answers.push(b'0' + answer);
     }
-    Ok(Reply::Array(answers))
+    Ok(Reply::Bulk(answers))
 }
 
 /// release.lua
@@ -123,7 +127,7 @@ pub(super) fn release(call: &mut Call<'_>) -> Result<Reply, Raised> {
             Ok(Some(_)) => Reply::Int(2),
         });
     }
-    if line::is_there(call) {
+    if line::waiting(call) > 0 {
         line::next(call)?;
         return Ok(Reply::Int(1));
     }

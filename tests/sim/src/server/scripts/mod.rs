@@ -62,15 +62,15 @@ pub static TWINS: [Twin; 8] = [
     twin!("acquire", "69dfcf9a7dadcb550d9fc7f1cfe96558c41b8440", locks::acquire),
     twin!(
         "turn",
-        "a4ec2ff5f023ec6a59d0194b50da639b81981550",
+        "95c9c6f12547f8af44683445242b29c86c344b40",
         line::turn,
         ["line/lib", "turn"]
     ),
     twin!("vote", "9b35fe57684a568fe3f917e48bd530200bb2b778", locks::vote),
-    twin!("renew", "872c455eb299327e87fc527dd5aa340f02bedbb9", locks::renew),
+    twin!("renew", "a1a3f416d28f5cf93dda4b60a69e77acf21c46a6", locks::renew),
     twin!(
         "release",
-        "f8f8a81fe87df6c2d7210f0b8588aa6c0eee0176",
+        "90c46e8cf4b437a09dd00d8e676b2ee10ac03c69",
         locks::release,
         ["release", "line/lib", "line/next"]
     ),

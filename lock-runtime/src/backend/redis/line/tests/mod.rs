@@ -3,18 +3,19 @@
 mod granting;
 mod standing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::ToRedisArgs;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 use uuid::Uuid;
 
-use super::super::super::{Acquired, Backend, Claim, Leave, Released, Turn, Value, Wakeup, Woken};
+use super::super::super::{Acquired, Backend, Claim, Grantee, Leave, Released, Told, Turn, Value, Wakeup};
 use super::super::server::Server;
 use super::super::{RedisBackend, Settings};
-use crate::Fence;
+use crate::{Fence, Key};
 
 const WITHIN: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(3_600);
@@ -35,10 +36,21 @@ fn backend(server: &Server) -> RedisBackend {
     RedisBackend::single(&Url::parse(&server.url()).unwrap(), &Settings::default()).unwrap()
 }
 
+/// What one claim was granted and has not asked for yet.
+#[derive(Default)]
+struct Grants(Mutex<Vec<Told>>);
+
+impl Grantee for Grants {
+    fn granted(&self, told: Told) {
+        self.0.lock().unwrap().push(told);
+    }
+}
+
 /// One process, with one claim.
 struct Process {
     backend: Arc<RedisBackend>,
     claim: Claim,
+    grants: Arc<Grants>,
     place: Box<dyn Wakeup>,
 }
 
@@ -48,13 +60,26 @@ impl Process {
     }
 
     async fn with(backend: Arc<RedisBackend>) -> Self {
-        let claim = Claim {
-            name: NAME.to_owned(),
-            value: value(),
-        };
-        let mut place = backend.place(&claim, &Handle::current());
+        Self::near(backend, None).await
+    }
+
+    /// On this runtime.
+    async fn near(backend: Arc<RedisBackend>, near: Option<&Handle>) -> Self {
+        let claim = claim_of(NAME);
+        let grants = Arc::new(Grants::default());
+        let mut place = backend.place(
+            &claim,
+            near,
+            Arc::clone(&grants) as Arc<dyn Grantee>,
+            &Handle::current(),
+        );
         timeout(WITHIN, place.armed()).await.expect("the subscription");
-        Self { backend, claim, place }
+        Self {
+            backend,
+            claim,
+            grants,
+            place,
+        }
     }
 
     async fn ask_with(&self, turn: Turn) -> Acquired {
@@ -87,21 +112,25 @@ impl Process {
         self.backend.release(&self.claim, Leave::Nothing, WITHIN).await.unwrap()
     }
 
-    async fn woken(&mut self) -> Woken {
-        timeout(WITHIN, self.place.woken()).await.expect("a word")
+    /// It is to look.
+    async fn woken(&mut self) {
+        timeout(WITHIN, self.place.woken()).await.expect("a word");
     }
 
-    /// Looks are for those who are next in line.
     async fn granted(&mut self) -> Fence {
-        loop {
-            if let Woken::Granted { fence, .. } = self.woken().await {
-                return fence;
-            }
-        }
+        until("the word of the grant", || !self.grants.0.lock().unwrap().is_empty()).await;
+        self.grants.0.lock().unwrap().remove(0).fence
     }
 
     fn holds(&self, server: &Server) -> bool {
         holder(server).is_some_and(|value| value == self.claim.value.text())
+    }
+}
+
+fn claim_of(name: &str) -> Claim {
+    Claim {
+        key: Key::from(name),
+        value: value(),
     }
 }
 

@@ -193,7 +193,7 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
         server.ask::<()>(&words);
         let (one, two) = (backend(&server), backend(&server));
         let claims = ["one", "two"].map(|_| Claim {
-            name: NAME.to_owned(),
+            key: Key::from(NAME),
             value: value(),
         });
         let ask = async |backend: &RedisBackend, claim| backend.acquire_in_turn(claim, TURN, WITHIN).await.unwrap();
@@ -221,6 +221,7 @@ fn in_a_cluster_the_line_is_in_the_slot_of_its_lock() {
     let cluster = RedisBackend::cluster(&[node], &Settings::default()).unwrap();
     for name in ["lock:job", "{user}:1", "lock:{user}:1", "a{}b", "}{", "lock:%7B", "ä"] {
         let (line, places) = cluster.servers.line(name);
+        let [line, places] = [line, places].map(|key| String::from_utf8(key.to_redis_args().remove(0)).unwrap());
         assert_eq!([slot(&line), slot(&places)], [slot(name); 2], "{line} {places}");
         assert!(line.ends_with(name) && line != places);
     }
@@ -237,11 +238,8 @@ async fn a_manager_hears_all_its_claims_on_one_channel_and_keeps_it_for_a_while(
     assert_eq!(heard.len(), 1, "{heard:?}");
     drop((first, second));
     // The next one need not wait until it is heard.
-    let claim = Claim {
-        name: "lock:other".to_owned(),
-        value: value(),
-    };
-    let mut place = backend.place(&claim, &Handle::current());
+    let claim = claim_of("lock:other");
+    let mut place = backend.place(&claim, None, Arc::<Grants>::default(), &Handle::current());
     assert!(futures_util::FutureExt::now_or_never(place.armed()).is_some());
     assert_eq!(channels(), heard);
 }
@@ -253,10 +251,49 @@ async fn whoever_stands_in_line_looks_when_the_subscription_broke_and_hears_of_i
     holder.ask().await;
     next.stand().await;
     server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-    assert_eq!(next.woken().await, Woken::Look);
+    next.woken().await;
     timeout(WITHIN, next.place.armed()).await.expect("another subscription");
     next.stand().await;
     holder.release().await;
-    while next.woken().await == Woken::Look {}
+    next.granted().await;
+    assert!(next.holds(&server));
+}
+
+#[tokio::test]
+async fn who_waits_on_a_runtime_with_a_lane_is_told_over_that_and_over_another_connection_when_it_breaks() {
+    let server = Server::start();
+    let backend = Arc::new(backend(&server));
+    let here = Handle::current();
+    let is_heard = || {
+        backend
+            .lanes
+            .as_ref()
+            .is_some_and(|lanes| lanes.ear(&here, &here).is_some())
+    };
+    assert!(is_heard());
+    let (holder, mut next) = (
+        Process::new(&server).await,
+        Process::near(Arc::clone(&backend), Some(&here)).await,
+    );
+    holder.ask().await;
+    next.stand().await;
+    let channels: Vec<String> = server.ask(&["PUBSUB", "CHANNELS", &format!("{}*", backend.granted)]);
+    assert!(
+        matches!(&channels[..], [lane] if lane.len() > backend.granted.len()),
+        "{channels:?}"
+    );
+    holder.release().await;
+    next.granted().await;
+    next.release().await;
+
+    let mut next = Process::near(Arc::clone(&backend), Some(&here)).await;
+    holder.ask().await;
+    next.stand().await;
+    server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    next.woken().await;
+    timeout(WITHIN, next.place.armed()).await.expect("the subscription");
+    next.stand_with(Turn { question: 2, ..TURN }).await;
+    holder.release().await;
+    next.granted().await;
     assert!(next.holds(&server));
 }
