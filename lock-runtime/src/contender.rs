@@ -135,12 +135,9 @@ impl Contending {
             let Wanted::Waiter(_) = self.wanted() else {
                 return Turned::Unwanted;
             };
-            if question > 0
-                && self.are_overdue()
-                && self.timeline.lines.is_busy_now(&self.name, self.timeline.clock.now())
-            {
-                attempts.leave_line().await;
-                self.refuse(&Denied::Busy(None));
+            let now = self.timeline.clock.now();
+            let is_known = question > 0 && self.timeline.lines.is_busy_now(&self.name, now);
+            if is_known && self.leaves(&mut attempts, &Denied::Busy(None)).await {
                 return Turned::Unwanted;
             }
             let check = checks.next();
@@ -170,13 +167,8 @@ impl Contending {
             if matches!(denied, Denied::ShutDown) {
                 return Turned::ShutDown;
             }
-            if matches!(denied, Denied::Busy(_)) && self.are_overdue() {
-                // Who is refused leaves nothing behind. Who has come meanwhile gets a claim that nothing is known of.
-                attempts.leave_line().await;
-                self.refuse(&denied);
-                return Turned::Unwanted;
-            }
-            if self.refuse(&denied) {
+            let is_busy = matches!(denied, Denied::Busy(_));
+            if (is_busy && self.leaves(&mut attempts, &denied).await) || self.refuse(&denied) {
                 return Turned::Unwanted;
             }
             if self.shared.backend.is_quorum() {
@@ -204,9 +196,15 @@ impl Contending {
         self.timeline.lines.count(&self.name) > 0
     }
 
-    /// Whether everybody for whom it asks only waits for a last answer.
-    fn are_overdue(&self) -> bool {
-        self.timeline.lines.are_overdue(&self.name)
+    /// Gives up the claim's place with the last of those who wait, who are refused then: so they leave nothing behind. Whoever
+    /// has come meanwhile gets a claim that nothing is known of. Whether it did.
+    async fn leaves(&self, attempts: &mut Attempts, denied: &Denied) -> bool {
+        let are_overdue = self.timeline.lines.are_overdue(&self.name);
+        if are_overdue {
+            attempts.leave_line().await;
+            self.refuse(denied);
+        }
+        are_overdue
     }
 
     /// As many as may be needed: fences are microseconds of the server's clock, which grants must not overtake for long.

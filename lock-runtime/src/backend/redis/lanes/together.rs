@@ -32,7 +32,7 @@ struct State {
     /// How many have been sent, or wait to be, and have no answer yet.
     under_way: usize,
     waiting: Vec<Waiting>,
-    /// When something was answered last.
+    /// When something was answered, or given up, last.
     heard: Option<Instant>,
     /// A task is going to send those who wait. While it does, nobody overtakes them.
     planned: bool,
