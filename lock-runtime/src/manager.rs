@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acquire::{self, Acquire, Begun};
-use crate::attempts;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::{Backend, Failure, Stored};
 use crate::clock::Clock;
@@ -227,9 +226,8 @@ impl LockManager {
         if shared.backend.is_local() {
             return local::begin(self.0, key, terms, waker);
         }
-        let claim = attempts::claim(shared, key);
         let shared = self.0;
-        Begun::Later(Box::pin(async move { acquire::acquire(&shared, claim, terms).await }))
+        Begun::Later(Box::pin(async move { acquire::acquire(&shared, key, terms).await }))
     }
 
     /// As [`begin`](Self::begin), to its end.

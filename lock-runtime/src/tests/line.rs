@@ -9,7 +9,7 @@ use super::*;
 use crate::acquire::acquire;
 use crate::backend::{Acquired, Released};
 use crate::ownership::Ownership;
-use crate::scripted::{self, AT_ONCE, Asked, Scripted, ms};
+use crate::scripted::{AT_ONCE, Asked, Scripted, ms};
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 use crate::{Fence, Key, LostReason};
 
@@ -38,7 +38,7 @@ fn backend(fences: &[u64]) -> Scripted {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, scripted::claim("token"), terms).await
+    acquire(shared, key, terms).await
 }
 
 /// Who got the lock, with which fence, in their order.
