@@ -208,6 +208,19 @@ async fn a_lease_that_is_never_renewed_wakes_the_next_when_it_expires_and_not_be
 }
 
 #[tokio::test]
+async fn an_expiry_wakes_the_next_although_the_server_looks_for_no_expired_keys() {
+    let server = RedisServer::start();
+    server.cli(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+    let connect = || LockManager::connect(server.url());
+    let (holder, locks) = (connect().await.unwrap(), connect().await.unwrap());
+    let ttl = ms(1200);
+    let _holder = job(&holder).ttl(ttl).never_renew().acquire().await.unwrap();
+    let waiting = ask(job(&locks));
+    let guard = within(ttl + SOON, "a timer of its own wakes it", waiting).await.unwrap();
+    guard.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_holder_that_goes_on_renewing_is_not_passed_over() {
     let server = RedisServer::start();
     let (holder, locks) = (

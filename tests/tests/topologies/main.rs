@@ -19,6 +19,7 @@ mod collector;
 mod forger;
 mod harness;
 mod permissions;
+mod recheck;
 mod redlock;
 mod redlock_fences;
 mod redlock_holding;
