@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lock_runtime::{LockGuard, LockManager};
+use lock_runtime::{LockGuard, LockManager, LockManagerBuilder};
 use lock_tests::{Fixture, Proxy, RedisServer, each_backend};
 
 use crate::neighbour::Neighbour;
@@ -20,11 +20,15 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
+    scene_with(|builder| builder).await
+}
+
+async fn scene_with(waiters: impl FnOnce(LockManagerBuilder) -> LockManagerBuilder) -> Scene {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server);
     let (holder, locks) = (
         LockManager::connect(&server.url()).await.unwrap(),
-        LockManager::connect(&proxy.url()).await.unwrap(),
+        waiters(LockManager::builder().url(proxy.url())).connect().await.unwrap(),
     );
     let guard = hold(&holder).await;
     let waiting = (0..5).map(|_| ask(usual(&locks))).collect();
@@ -109,6 +113,28 @@ async fn a_release_while_all_replies_are_swallowed_wakes_within_the_re_check_aft
     proxy.cut();
     let order = within(RECHECK, "a wake-up was lost", all_served(waiting, &Room::default())).await;
     assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_grant_whose_message_alone_is_lost_is_found_by_the_re_check() {
+    // On the runtime of those who wait, and on the one subscription for all.
+    for near in [true, false] {
+        let scene = scene_with(|builder| builder.connection_per_runtime(near)).await;
+        let (lost, connections) = (scene.proxy.lost_replies(), scene.proxy.connections());
+        scene.proxy.swallow_what_contains("distributed-lock:granted:");
+        let Scene {
+            server: _server,
+            proxy,
+            guard,
+            waiting,
+        } = scene;
+        guard.release().await.unwrap();
+        lock_tests::eventually("the message is lost", SOON, async || proxy.lost_replies() > lost).await;
+        proxy.swallow_replies(false);
+        let order = within(RECHECK, "the next look", all_served(waiting, &Room::default())).await;
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+        assert_eq!(proxy.connections(), connections, "nothing else than the message was lost");
+    }
 }
 
 #[tokio::test]
