@@ -31,7 +31,9 @@ async fn a_bad_key_in_a_batch_is_told_to_its_holder_and_costs_no_other_its_lease
         (27, LostReason::Taken),
     ];
     let good = (0..LEASES).filter(|number| bad.iter().all(|(bad, _)| bad != number));
-    let good: Vec<_> = good.map(|number| (&guards[number], format!("lock:job:{number}"))).collect();
+    let good: Vec<_> = good
+        .map(|number| (&guards[number], format!("lock:job:{number}")))
+        .collect();
     for (_, key) in &good {
         server.cli(&["PEXPIRE", key, "300000"]);
     }

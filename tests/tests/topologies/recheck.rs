@@ -14,7 +14,9 @@ const RECHECK: Duration = Duration::from_secs(3);
 fn scripts(servers: &[&RedisServer]) -> usize {
     let calls = |server: &&RedisServer| -> usize {
         let stats = server.cli(&["INFO", "commandstats"]);
-        let found = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        let found = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
         found.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
     };
     servers.iter().map(calls).sum()
@@ -29,7 +31,10 @@ async fn is_found_free(url: &str, servers: &[&RedisServer], listeners: usize) {
     until_subscribed(servers, "job", listeners).await;
     // By itself, long after the last subscription was a reason to look.
     let (before, looks) = (scripts(servers), 8 * listeners);
-    eventually("it looks again and again", LATE, async || scripts(servers) >= before + looks).await;
+    eventually("it looks again and again", LATE, async || {
+        scripts(servers) >= before + looks
+    })
+    .await;
     for server in servers {
         // Not of a node that would send us elsewhere, nor of a replica.
         let _elsewhere = server.try_cli(&["DEL", "lock:job"]);
