@@ -21,6 +21,7 @@ mod harness;
 mod permissions;
 mod recheck;
 mod redlock;
+mod redlock_at_once;
 mod redlock_fences;
 mod redlock_holding;
 mod redlock_lanes;
