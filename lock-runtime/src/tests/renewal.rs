@@ -232,3 +232,21 @@ async fn a_request_without_an_answer_delays_no_other_lease() {
     }
     assert!(stuck.remaining() < SECOND * 10, "it was answered");
 }
+
+#[tokio::test(start_paused = true)]
+async fn max_hold_ends_a_lease_on_time_although_a_renewal_hangs() {
+    let (backend, shared) = Scripted::default().shared();
+    let spec = Spec::fail().ttl(SECOND * 3).renew_every(SECOND).max_hold(SECOND * 4);
+    let held = hold(&shared, &spec, false);
+    let began = Instant::now();
+    sleep(ms(2_200)).await;
+    // Confirmed beyond that by now.
+    assert!(held.deadline().since(Clock::Paused.now()) > SECOND * 2);
+    *backend.renewal.lock().unwrap() = RARE;
+    held.lost().await;
+    assert_eq!(
+        (held.lost_reason(), began.elapsed()),
+        (Some(LostReason::MaxHold), SECOND * 4)
+    );
+    assert_eq!(backend.renewed.lock().unwrap().len(), 3, "one hangs");
+}
