@@ -1,7 +1,7 @@
 //! A TCP proxy in front of a server, which delays, loses, freezes, holds back and cuts.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 

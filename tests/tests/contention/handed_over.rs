@@ -198,9 +198,16 @@ async fn a_lease_is_renewed_for_whoever_has_it_after_hand_overs() {
 /// Takes its time to go, and is in the room until then.
 struct Slow(Option<Visit>);
 
+impl Slow {
+    fn enters(&mut self, visit: Visit) {
+        self.0 = Some(visit);
+    }
+}
+
 impl Drop for Slow {
     fn drop(&mut self) {
         std::thread::sleep(ms(2));
+        drop(self.0.take());
     }
 }
 
@@ -214,7 +221,7 @@ async fn leaves_with_its_parameters(
 ) -> Result<(), LockError> {
     let holder = locks.inspect("job").await?.expect("it is held");
     tokens.lock().unwrap().insert(holder.token().to_owned());
-    slow.0 = Some(room.enter(who, &current().unwrap()));
+    slow.enters(room.enter(who, &current().unwrap()));
     match who % 3 {
         0 => {}
         1 => tokio::task::yield_now().await,

@@ -213,7 +213,7 @@ async fn subscriptions_grow_neither_with_the_keys_nor_with_those_who_wait() {
                 let request = |number: usize| {
                     let request = locks.lock(format!("job:{}", which * KEYS + number % KEYS));
                     let request = request.ttl(LONG).wait(LONG);
-                    if number % 2 == 0 {
+                    if number.is_multiple_of(2) {
                         request.backoff(Duration::from_secs(50), Duration::from_secs(55))
                     } else {
                         request
