@@ -164,8 +164,11 @@ async fn a_lost_lease_is_handed_to_nobody_and_those_behind_are_asked_for_at_once
     let first = first.await.unwrap();
     assert!(!second.is_finished());
     // Its body goes on all the same.
+    let lost = Instant::now();
     first.hold().lose(LostReason::Missing);
     let second = second.await.unwrap();
+    // The question takes 10 ms; the promise would have lasted for a tenth of a second.
+    assert!(lost.elapsed() <= ms(11), "{:?}", lost.elapsed());
     assert_eq!(second.hold().fence.get(), 700);
     drop(first);
     sleep(ms(1)).await;
