@@ -36,6 +36,10 @@ async fn scene_with(waiters: impl FnOnce(LockManagerBuilder) -> LockManagerBuild
     let guard = hold(&holder).await;
     let waiting = (0..5).map(|_| ask(usual(&locks))).collect();
     until_in_line(&server, 1).await;
+    lock_tests::eventually("they listen", SOON, async || {
+        server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().count() == 1
+    })
+    .await;
     Scene {
         server,
         proxy,
