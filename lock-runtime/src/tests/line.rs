@@ -164,13 +164,61 @@ async fn a_lost_lease_is_handed_to_nobody_and_those_behind_are_asked_for_at_once
     let first = first.await.unwrap();
     assert!(!second.is_finished());
     // Its body goes on all the same.
+    let lost = Instant::now();
     first.hold().lose(LostReason::Missing);
     let second = second.await.unwrap();
+    // The question takes 10 ms; the promise would have lasted for a tenth of a second.
+    assert!(lost.elapsed() <= ms(11), "{:?}", lost.elapsed());
     assert_eq!(second.hold().fence.get(), 700);
     drop(first);
     sleep(ms(1)).await;
     assert!(second.hold().lost_reason().is_none());
     assert_eq!(count(&backend.asked(), |asked| matches!(asked, Asked::Release(_))), 0);
+}
+
+/// Two holds of one lease: the first one, and the one that waits for it to end.
+async fn first_and_next(shared: &Arc<Shared>, spec: Spec) -> (Ownership, JoinHandle<Ownership>) {
+    let call = || {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { acquired(&shared, &spec).await.unwrap() })
+    };
+    let first = call();
+    sleep(ms(1)).await;
+    let next = call();
+    (first.await.unwrap(), next)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_on_is_valid_until_what_was_confirmed_last() {
+    let (_, shared) = backend(&[70]).shared();
+    let (mut first, next) = first_and_next(&shared, spec()).await;
+    let deadline = first.hold().deadline();
+    sleep(ms(50)).await;
+    assert!(!next.is_finished());
+    drop(first.end());
+    let next = next.await.unwrap();
+    assert_eq!((next.hold().fence.get(), next.hold().deadline()), (71, deadline));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_on_while_it_is_renewed_is_renewed_at_once() {
+    let (backend, shared) = backend(&[70]).shared();
+    let often = spec().ttl(ms(1_000)).renew_every(ms(50));
+    // The first one's renewal hangs.
+    *backend.renewal.lock().unwrap() = LONG;
+    let (mut first, next) = first_and_next(&shared, often).await;
+    sleep(ms(60)).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), 1);
+    *backend.renewal.lock().unwrap() = AT_ONCE;
+    let before = first.hold().deadline();
+    drop(first.end());
+    let next = next.await.unwrap();
+    sleep(ms(2)).await;
+    assert_eq!(
+        (next.hold().fence.get(), backend.renewed.lock().unwrap().len()),
+        (71, 2)
+    );
+    assert!(next.hold().deadline() > before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,6 +40,8 @@ pub(crate) struct Scripted {
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
+    /// The moments of these.
+    pub(crate) renewed_at: Mutex<Vec<Instant>>,
     /// How long a renewal takes.
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
@@ -238,6 +240,7 @@ impl Backend for Scripted {
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
         self.renewed.lock().unwrap().push((claims.len(), within));
+        self.renewed_at.lock().unwrap().push(Instant::now());
         let takes = *self.renewal.lock().unwrap();
         Box::pin(async move {
             sleep(takes).await;

@@ -103,3 +103,27 @@ async fn a_turn_costs_no_more_commands_when_more_wait() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_costs_the_server_a_look_at_the_line_and_no_more() {
+    let server = RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    // Until the scripts are known, and the connections are there.
+    for _ in 0..10 {
+        locks.lock("job").ttl(LONG).run(async {}).await.unwrap();
+    }
+    scripts(&server);
+    for _ in 0..10 {
+        locks.lock("job").ttl(LONG).run(async {}).await.unwrap();
+    }
+    let stats = server.cli(&["INFO", "commandstats"]);
+    let calls = stats.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((name, rest.split(',').next()?.parse::<u64>().ok()?))
+    });
+    // A line is a sorted set and a hash; a new connection says hello.
+    let line: Vec<_> = calls
+        .filter(|(name, _)| name.starts_with(['z', 'h']) && *name != "hello")
+        .collect();
+    assert_eq!(line, [("zcard", 10)], "ten calls");
+}

@@ -7,7 +7,7 @@ mod listening;
 mod store;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -21,6 +21,25 @@ use crate::clock::Clock;
 /// One store of locks. Everything completes at once.
 pub(crate) struct MemoryBackend {
     store: Arc<Store>,
+    /// By which others find the store.
+    #[cfg(feature = "queue")]
+    name: Option<String>,
+}
+
+/// The stores that everybody in this process sees who gives the same name.
+static NAMED: LazyLock<Mutex<HashMap<String, Named>>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Named {
+    store: Weak<Store>,
+    /// It goes with its last user, unless it has calls: they wait for a worker as long as the process lives.
+    #[cfg(feature = "queue")]
+    kept: Option<Arc<Store>>,
+}
+
+fn named() -> MutexGuard<'static, HashMap<String, Named>> {
+    // A panic while the map was locked cannot have left it half-changed.
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryBackend {
@@ -28,21 +47,35 @@ impl MemoryBackend {
     pub(crate) fn private() -> Self {
         Self {
             store: Arc::new(Store::default()),
+            #[cfg(feature = "queue")]
+            name: None,
         }
     }
 
-    /// The store that everybody in this process sees who gives the same `name`. It goes with its last user.
+    /// The store of this name.
     pub(crate) fn named(name: &str) -> Self {
-        static STORES: LazyLock<Mutex<HashMap<String, Weak<Store>>>> = LazyLock::new(Mutex::default);
-        // A panic while the map was locked cannot have left it half-changed.
-        let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.retain(|_, store| store.strong_count() > 0);
-        if let Some(store) = stores.get(name).and_then(Weak::upgrade) {
-            return Self { store };
+        let mut named = named();
+        named.retain(|_, named| named.store.strong_count() > 0);
+        let entry = named.entry(name.to_owned()).or_default();
+        let store = entry.store.upgrade().unwrap_or_default();
+        entry.store = Arc::downgrade(&store);
+        Self {
+            store,
+            #[cfg(feature = "queue")]
+            name: Some(name.to_owned()),
         }
-        let store = Arc::new(Store::default());
-        stores.insert(name.to_owned(), Arc::downgrade(&store));
-        Self { store }
+    }
+}
+
+#[cfg(feature = "queue")]
+impl Drop for MemoryBackend {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name
+            && let Some(named) = named().get_mut(name)
+        {
+            // What was kept until now is this store, which is still there.
+            named.kept = self.store.has_calls().then(|| Arc::clone(&self.store));
+        }
     }
 }
 

@@ -92,6 +92,13 @@ impl Store {
         Arc::clone(shelves.entry(namespace.to_owned()).or_default())
     }
 
+    /// Whether a call is stored here that has not ended, or is a dead letter.
+    #[cfg(feature = "queue")]
+    pub(super) fn has_calls(&self) -> bool {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.values().any(|shelf| shelf.has_calls())
+    }
+
     /// Makes `claim` the holder if nobody else is, and nobody waits to be. `clock`: what `now` is read from, as below.
     pub(crate) fn acquire(
         &self,
