@@ -81,6 +81,17 @@ impl Fences {
 }
 
 impl Store {
+    /// One whose fences are larger than this one.
+    pub(super) fn after(fence: u64) -> Self {
+        let store = Self::default();
+        store.tables().fences.last = fence;
+        store
+    }
+
+    pub(super) fn last_fence(&self) -> u64 {
+        self.tables().fences.last
+    }
+
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         // No operation panics half-way through a change, so a poisoned table is still a whole one.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
