@@ -229,7 +229,7 @@ async fn subscriptions_grow_neither_with_the_keys_nor_with_those_who_wait() {
         }
         lock_tests::eventually("all wait", LATE, async || {
             (0..2 * KEYS)
-                .all(|number| server.cli(&["ZCARD", &format!("distributed-lock:line:lock:job:{number}")]) == "1")
+                .all(|number| server.cli(&["LLEN", &format!("distributed-lock:line:lock:job:{number}")]) == "1")
         })
         .await;
         let mut subscribers = String::new();
