@@ -8,7 +8,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
@@ -48,7 +48,9 @@ pub(crate) struct Hold {
     pub(crate) telemetry: Telemetry,
     pub(crate) fence: Fence,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) timeline: Arc<Timeline>,
+    /// What it lives by; `None`: the manager's, on its lock thread.
+    timeline: Option<Arc<Timeline>>,
+    pub(crate) clock: Clock,
     /// When the grant was known: `hold_at_least` and `max_hold` count from here.
     pub(crate) granted: Moment,
     /// To whom it may be handed over at its end.
@@ -75,13 +77,14 @@ pub(crate) enum Due {
 pub(crate) const TOGETHER: Duration = Duration::from_millis(40);
 
 impl Hold {
-    /// A hold that was counted as [`Present`](crate::present::Present) already.
+    /// A hold that was counted as [`Present`](crate::present::Present) already. `timeline`: `None` for the manager's, which was
+    /// started.
     #[inline(always)]
     pub(crate) fn new(
         grant: Grant,
         terms: HoldTerms,
         shared: Arc<Shared>,
-        timeline: Arc<Timeline>,
+        timeline: Option<Arc<Timeline>>,
         telemetry: Telemetry,
     ) -> Self {
         Self {
@@ -96,6 +99,7 @@ impl Hold {
             hand_over: grant.hand_over,
             terms,
             shared,
+            clock: timeline.as_ref().map_or(Clock::Real, |timeline| timeline.clock),
             timeline,
             telemetry,
             owners: AtomicU32::new(1),
@@ -112,6 +116,11 @@ impl Hold {
         &self.claim.key
     }
 
+    /// What it lives by. There is one: a hold is only made where there is.
+    pub(crate) fn timeline(&self) -> Option<&Arc<Timeline>> {
+        self.timeline.as_ref().or_else(|| self.shared.lock_thread())
+    }
+
     fn condition(&self) -> Condition {
         Condition::from_bits(self.condition.load(Ordering::Acquire))
     }
@@ -126,7 +135,7 @@ impl Hold {
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
         match self.condition().state() {
-            State::Held => self.state_at(self.timeline.clock.now()),
+            State::Held => self.state_at(self.clock.now()),
             state => state,
         }
     }
@@ -156,7 +165,7 @@ impl Hold {
     /// As [`lost_reason`](Self::lost_reason), when a body has just finished. If it was the outermost one, the hold ends in
     /// the state that this finds, be it that the body's parameters take their time to go.
     pub(crate) fn lost_when_finished(&self) -> Option<LostReason> {
-        let now = self.timeline.clock.now();
+        let now = self.clock.now();
         if self.owners.load(Ordering::Acquire) == 1 {
             self.finished.store(now.as_nanos(), Ordering::Relaxed);
         }
@@ -177,14 +186,14 @@ impl Hold {
     /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
     pub(crate) fn remaining(&self) -> Duration {
         match self.state() {
-            State::Held => self.deadline().min(self.max_end).since(self.timeline.clock.now()),
+            State::Held => self.deadline().min(self.max_end).since(self.clock.now()),
             State::Lost(_) | State::Ended => Duration::ZERO,
         }
     }
 
     /// How long it has been held.
     pub(crate) fn held_for(&self) -> Duration {
-        self.timeline.clock.now().since(self.granted)
+        self.clock.now().since(self.granted)
     }
 
     /// Resolves when the lease may have been lost. Ask [`state`](Self::state) after creating it: a loss in between
@@ -221,14 +230,16 @@ impl Hold {
             return false;
         }
         self.finished.store(now.as_nanos(), Ordering::Relaxed);
-        self.timeline.forget(self);
+        if let Some(timeline) = self.timeline() {
+            timeline.forget(self);
+        }
         true
     }
 
     /// When its body has finished, or it has ended: now, where neither is so.
     pub(crate) fn finished(&self) -> Moment {
         match self.finished.load(Ordering::Relaxed) {
-            0 => self.timeline.clock.now(),
+            0 => self.clock.now(),
             finished => Moment::from_nanos(finished),
         }
     }
@@ -339,7 +350,7 @@ impl Hold {
     pub(crate) fn renewal_over(&self) {
         let unplanned = self.next_renewal.load(Ordering::Acquire) == Moment::NEVER.as_nanos();
         if unplanned && self.terms.renew_every.is_some() {
-            self.plan(self.timeline.clock.now());
+            self.plan(self.clock.now());
         }
         self.renewing.store(false, Ordering::Release);
     }

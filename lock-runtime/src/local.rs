@@ -27,10 +27,12 @@ use crate::{Fence, Key, LockError, LostReason};
 /// Takes the lock if it is free; otherwise the call waits for its turn and wakes `waker`, or is refused.
 pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: Terms, waker: &Waker) -> Begun {
     let (clock, now) = Clock::here_and_now();
-    let timeline = match shared.timeline_by(clock, &key) {
-        Ok(timeline) => timeline,
-        Err(error) => return Begun::refused(error),
-    };
+    let timeline = shared.timeline_here(clock);
+    if timeline.is_none()
+        && let Err(error) = shared.timeline_on_lock_thread(&key)
+    {
+        return Begun::refused(error);
+    }
     let telemetry = Telemetry::here(shared.redact_keys);
     // From here on a shutdown waits for what becomes of this.
     let open = shared.present.enter();
@@ -42,7 +44,9 @@ pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: Terms, waker: &Waker) 
     let wanted = Wanted {
         id,
         shared,
+        clock,
         timeline,
+        alarm: Alarm::default(),
         claim: Claim { key, value },
         terms,
         telemetry,
@@ -56,7 +60,6 @@ pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: Terms, waker: &Waker) 
         Tried::Busy => Begun::refused(wanted.refused(|wanted| wanted.conflict(now))),
         Tried::Joined(applicant, looks) => Begun::Later(Box::pin(Waiting {
             applicant,
-            alarm: wanted.timeline.alarm(),
             wanted: Some(wanted),
             joined: Some(looks),
         })),
@@ -94,7 +97,12 @@ enum Tried {
 struct Wanted {
     id: HoldId,
     shared: Arc<Shared>,
-    timeline: Arc<Timeline>,
+    /// What it lives by.
+    clock: Clock,
+    /// `None`: that of the lock thread.
+    timeline: Option<Arc<Timeline>>,
+    /// Set while it waits.
+    alarm: Alarm,
     claim: Claim,
     terms: Terms,
     telemetry: Telemetry,
@@ -107,9 +115,14 @@ impl Wanted {
         self.shared.backend.store()
     }
 
+    /// There is one, too.
+    fn timeline(&self) -> Option<&Arc<Timeline>> {
+        self.timeline.as_ref().or_else(|| self.shared.lock_thread())
+    }
+
     /// Takes the lock, or a place in its line, in one step.
     fn try_or_join(&self, now: Moment, waker: &Waker) -> Tried {
-        let (claim, owner, ttl, clock) = (&self.claim, &self.shared.owner, self.terms.ttl, self.timeline.clock);
+        let (claim, owner, ttl, clock) = (&self.claim, &self.shared.owner, self.terms.ttl, self.clock);
         let Some(store) = self.store() else {
             return Tried::Busy;
         };
@@ -144,9 +157,12 @@ impl Wanted {
             doubtful: false,
             hand_over: HandOver::NONE,
         };
+        let alarm = self.alarm;
         // From here on the ownership gives it back.
         let hold = Arc::new(Hold::new(grant, self.terms.hold, self.shared, self.timeline, telemetry));
-        hold.timeline.watch(&hold);
+        if let Some(timeline) = hold.timeline() {
+            timeline.watch_instead(alarm, &hold);
+        }
         let ownership = Ownership::new(hold);
         let hold = ownership.hold();
         // A shutdown that began before the hold could be seen has not told it.
@@ -162,7 +178,7 @@ impl Wanted {
     /// Tells who listens. A subscriber's code may panic, and then there will be no hold.
     fn announced(&self, fence: Fence) -> Telemetry {
         let taken = Taken(self);
-        let (clock, started) = (self.timeline.clock, self.started);
+        let (clock, started) = (self.clock, self.started);
         let waited = || clock.now().since(started);
         let telemetry = self
             .telemetry
@@ -186,8 +202,16 @@ impl Wanted {
 
     /// It is over without a hold, for this reason.
     fn refused(self, why: impl FnOnce(&Self) -> LockError) -> LockError {
-        self.shared.present.leave(Counted::BOTH);
+        self.leave();
         why(&self)
+    }
+
+    /// There will be no hold.
+    fn leave(&self) {
+        if let Some(timeline) = self.timeline() {
+            timeline.disarm(self.alarm);
+        }
+        self.shared.present.leave(Counted::BOTH);
     }
 }
 
@@ -197,11 +221,11 @@ struct Taken<'a>(&'a Wanted);
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let Taken(wanted) = self;
-        let clock = wanted.timeline.clock;
+        let clock = wanted.clock;
         if let Some(store) = wanted.store() {
             store.release(&wanted.claim, Leave::Nothing, clock, || clock.now());
         }
-        wanted.shared.present.leave(Counted::BOTH);
+        wanted.leave();
     }
 }
 
@@ -209,7 +233,6 @@ impl Drop for Taken<'_> {
 struct Waiting {
     applicant: Applicant,
     wanted: Option<Wanted>,
-    alarm: Alarm,
     /// It has joined just now, and is to look again at this moment.
     joined: Option<Moment>,
 }
@@ -217,20 +240,19 @@ struct Waiting {
 impl Waiting {
     /// Waits for the lock: its fence and since when it is ours, or why it never will be.
     fn granted(&mut self, waker: &Waker) -> Poll<Result<(Fence, Moment), LockError>> {
-        let Some(wanted) = &self.wanted else {
+        let Some(wanted) = &mut self.wanted else {
             // Polled after it was ready, which `.await` never does.
             return Poll::Pending;
         };
-        let (clock, name, owner) = (wanted.timeline.clock, wanted.claim.name(), &wanted.shared.owner);
         loop {
             if wanted.shared.present.is_closed() {
                 return Poll::Ready(Err(wanted.shut_down()));
             }
             let (now, turn) = match (self.joined.take(), wanted.store()) {
                 (Some(looks), _) => (wanted.started, Turn::Waits(looks)),
-                (None, None) => return Poll::Ready(Err(wanted.conflict(clock.now()))),
+                (None, None) => return Poll::Ready(Err(wanted.conflict(wanted.clock.now()))),
                 (None, Some(store)) => {
-                    let now = clock.now();
+                    let (now, name, owner) = (wanted.clock.now(), wanted.claim.name(), &wanted.shared.owner);
                     (now, store.wait(name, owner, &mut self.applicant, now, waker))
                 }
             };
@@ -238,7 +260,10 @@ impl Waiting {
                 Turn::Granted(fence) => return Poll::Ready(Ok((fence, now))),
                 Turn::Waits(_) if now >= self.applicant.over => return Poll::Ready(Err(wanted.conflict(now))),
                 Turn::Waits(looks) => {
-                    self.alarm.set(looks, waker);
+                    wanted.alarm = match wanted.timeline() {
+                        Some(timeline) => timeline.set(wanted.alarm, looks, waker),
+                        None => wanted.alarm,
+                    };
                     // A shutdown since the look above has not rung this alarm.
                     if !wanted.shared.present.is_closed() {
                         return Poll::Pending;
@@ -267,9 +292,9 @@ impl Drop for Waiting {
             return;
         };
         if let Some(store) = wanted.store() {
-            store.leave(wanted.claim.name(), &mut self.applicant, wanted.timeline.clock.now());
+            store.leave(wanted.claim.name(), &mut self.applicant, wanted.clock.now());
         }
-        wanted.shared.present.leave(Counted::BOTH);
+        wanted.leave();
     }
 }
 

@@ -329,22 +329,29 @@ impl Shared {
         } else {
             Clock::Real
         };
-        self.timeline_by(clock, key)
+        match self.timeline_here(clock) {
+            Some(timeline) => Ok(timeline),
+            None => self.timeline_on_lock_thread(key).cloned(),
+        }
     }
 
-    /// As [`timeline`](Self::timeline), for a caller that lives by `clock`.
-    pub(crate) fn timeline_by(&self, clock: Clock, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        if (self.simulated || clock == Clock::Paused)
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-            let timeline = paused
-                .entry(runtime.id())
-                .or_insert_with(|| Arc::new(Timeline::on_paused(runtime, Arc::clone(&self.backend))));
-            return Ok(Arc::clone(timeline));
+    /// The timeline of the caller's runtime, if holds live by that: the caller's `clock` is paused.
+    pub(crate) fn timeline_here(&self, clock: Clock) -> Option<Arc<Timeline>> {
+        if !self.simulated && clock == Clock::Real {
+            return None;
         }
+        let runtime = Handle::try_current().ok()?;
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let timeline = paused
+            .entry(runtime.id())
+            .or_insert_with(|| Arc::new(Timeline::on_paused(runtime, Arc::clone(&self.backend))));
+        Some(Arc::clone(timeline))
+    }
+
+    /// The timeline of all other holds, which is started if it was not.
+    pub(crate) fn timeline_on_lock_thread(&self, key: &Key) -> Result<&Arc<Timeline>, LockError> {
         if let Some(timeline) = self.real.get() {
-            return Ok(Arc::clone(timeline));
+            return Ok(timeline);
         }
         let timeline = Timeline::on_lock_thread(Arc::clone(&self.backend)).map_err(|error| LockError::Unavailable {
             key: Some(key.clone()),
@@ -352,13 +359,12 @@ impl Shared {
             source: Some(error.into()),
         })?;
         // Two callers may come here at once; the loser's thread ends with its timeline.
-        let timeline = self.real.get_or_init(|| {
+        Ok(self.real.get_or_init(|| {
             let timeline = Arc::new(timeline);
             let weak = Arc::downgrade(&timeline);
             self.backend.runs_on(weak);
             timeline
-        });
-        Ok(Arc::clone(timeline))
+        }))
     }
 
     /// Where this manager's calls are stored; `None`: its backend stores none.

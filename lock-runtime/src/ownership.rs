@@ -59,7 +59,10 @@ impl Ownership {
         let owners = &self.hold().owners;
         // Only an owner makes another one: who is alone stays alone.
         let is_last = owners.load(Ordering::Acquire) == 1 || owners.fetch_sub(1, Ordering::AcqRel) == 1;
-        is_last.then(|| self.lease.shared().release()).flatten()
+        if !is_last {
+            return None;
+        }
+        self.hold().end(|| self.lease.shared())
     }
 }
 
@@ -87,6 +90,12 @@ impl Drop for Ownership {
 impl Hold {
     /// Ends the hold. Only the first call does something, from wherever it comes; the others get `None`.
     pub(crate) fn release(self: &Arc<Self>) -> Option<Ending> {
+        self.end(|| Arc::clone(self))
+    }
+
+    /// As [`release`](Self::release). `kept`: this hold, for a release that goes on without the caller; in this process none
+    /// does.
+    fn end(&self, kept: impl FnOnce() -> Arc<Self>) -> Option<Ending> {
         if !self.begin_end() {
             return None;
         }
@@ -97,7 +106,7 @@ impl Hold {
         let ending = if hand_over::pass_on(self, lost) {
             Ending::Over(ReleaseEnd::Released)
         } else {
-            release::start(self, lost)
+            release::start(self, kept, lost)
         };
         self.release_begun();
         // Last: it runs a subscriber's code, which may panic.

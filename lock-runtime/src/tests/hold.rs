@@ -45,7 +45,7 @@ fn hold(spec: &Spec) -> Hold {
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));
     assert!(shared.present.enter());
-    Hold::new(grant, terms.hold, Arc::new(shared), timeline, telemetry)
+    Hold::new(grant, terms.hold, Arc::new(shared), Some(timeline), telemetry)
 }
 
 fn now() -> Moment {
