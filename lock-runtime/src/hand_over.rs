@@ -53,7 +53,7 @@ pub(crate) fn pass_on(hold: &Hold, lost: Option<LostReason>) -> bool {
     let grant = Grant {
         id: HoldId::next(),
         claim: hold.claim.clone(),
-        fence: Fence::from(hold.fence.get() + 1),
+        fence: Fence::from(hold.fence().get() + 1),
         deadline: hold.deadline(),
         next_renewal,
         granted: now,

@@ -8,7 +8,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::backend::{Claim, Failure, FailureKind, Renewed};
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, nanos};
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
@@ -32,8 +32,8 @@ pub(crate) struct Hold {
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
-    /// When `max_hold` is over; `NEVER`: there is none.
-    max_end: Moment,
+    /// When `max_hold` is over, in nanoseconds; `NEVER`: there is none.
+    max_end: AtomicU64,
     /// A [`Condition`].
     condition: AtomicU8,
     /// A renewal was sent and its answer is not there yet.
@@ -46,13 +46,14 @@ pub(crate) struct Hold {
     pub(crate) claim: Claim,
     pub(crate) terms: HoldTerms,
     pub(crate) telemetry: Telemetry,
-    pub(crate) fence: Fence,
+    /// 0 until it is granted.
+    fence: AtomicU64,
     pub(crate) shared: Arc<Shared>,
     /// What it lives by; `None`: the manager's, on its lock thread.
     timeline: Option<Arc<Timeline>>,
     pub(crate) clock: Clock,
-    /// When the grant was known: `hold_at_least` and `max_hold` count from here.
-    pub(crate) granted: Moment,
+    /// When the grant was known, in nanoseconds: `hold_at_least` and `max_hold` count from here.
+    granted: AtomicU64,
     /// To whom it may be handed over at its end.
     pub(crate) hand_over: HandOver,
     /// When its body has finished, or it has ended, in nanoseconds; 0: neither.
@@ -87,16 +88,32 @@ impl Hold {
         timeline: Option<Arc<Timeline>>,
         telemetry: Telemetry,
     ) -> Self {
+        let mut hold = Self::wanted(grant.id, grant.claim, terms, shared, timeline, telemetry);
+        (hold.doubtful, hold.hand_over) = (grant.doubtful, grant.hand_over);
+        hold.begin(grant.fence, grant.granted, grant.deadline, grant.next_renewal);
+        hold
+    }
+
+    /// As [`new`](Self::new), before it [begins](Self::begin): until then nobody else sees it.
+    #[inline(always)]
+    pub(crate) fn wanted(
+        id: HoldId,
+        claim: Claim,
+        terms: HoldTerms,
+        shared: Arc<Shared>,
+        timeline: Option<Arc<Timeline>>,
+        telemetry: Telemetry,
+    ) -> Self {
         Self {
-            max_end: terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max)),
-            id: grant.id,
-            claim: grant.claim,
-            fence: grant.fence,
-            deadline: AtomicU64::new(grant.deadline.as_nanos()),
-            next_renewal: AtomicU64::new(grant.next_renewal.as_nanos()),
-            granted: grant.granted,
-            doubtful: grant.doubtful,
-            hand_over: grant.hand_over,
+            id,
+            claim,
+            max_end: AtomicU64::new(0),
+            fence: AtomicU64::new(0),
+            deadline: AtomicU64::new(0),
+            next_renewal: AtomicU64::new(0),
+            granted: AtomicU64::new(0),
+            doubtful: false,
+            hand_over: HandOver::NONE,
             terms,
             shared,
             clock: timeline.as_ref().map_or(Clock::Real, |timeline| timeline.clock),
@@ -110,6 +127,25 @@ impl Hold {
             body: AtomicWaker::new(),
             place: Place::default(),
         }
+    }
+
+    /// It is granted.
+    pub(crate) fn begin(&self, fence: Fence, granted: Moment, deadline: Moment, next_renewal: Moment) {
+        let max_end = self.terms.max_hold.map_or(Moment::NEVER, |max| granted.plus(max));
+        let set = |which: &AtomicU64, to: Moment| which.store(to.as_nanos(), Ordering::Relaxed);
+        set(&self.max_end, max_end);
+        set(&self.granted, granted);
+        set(&self.deadline, deadline);
+        set(&self.next_renewal, next_renewal);
+        self.fence.store(fence.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        Fence::from(self.fence.load(Ordering::Relaxed))
+    }
+
+    fn max_end(&self) -> Moment {
+        Moment::from_nanos(self.max_end.load(Ordering::Relaxed))
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -145,7 +181,7 @@ impl Hold {
         let state = self.condition().state();
         if state != State::Held {
             state
-        } else if now >= self.max_end && self.max_end <= self.deadline() {
+        } else if now >= self.max_end() && self.max_end() <= self.deadline() {
             self.lose(LostReason::MaxHold)
         } else if now >= self.deadline() {
             self.lose(LostReason::Expired)
@@ -186,14 +222,15 @@ impl Hold {
     /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
     pub(crate) fn remaining(&self) -> Duration {
         match self.state() {
-            State::Held => self.deadline().min(self.max_end).since(self.clock.now()),
+            State::Held => self.deadline().min(self.max_end()).since(self.clock.now()),
             State::Lost(_) | State::Ended => Duration::ZERO,
         }
     }
 
     /// How long it has been held.
     pub(crate) fn held_for(&self) -> Duration {
-        self.clock.now().since(self.granted)
+        let granted = Moment::from_nanos(self.granted.load(Ordering::Relaxed));
+        self.clock.now().since(granted)
     }
 
     /// Resolves when the lease may have been lost. Ask [`state`](Self::state) after creating it: a loss in between
@@ -213,7 +250,7 @@ impl Hold {
         hand_over::break_off(self);
         self.body.wake();
         // Last: it runs a subscriber's code, which may take its time.
-        self.telemetry.lost(self.key(), self.fence, reason, self.held_for());
+        self.telemetry.lost(self.key(), self.fence(), reason, self.held_for());
         State::Lost(reason)
     }
 
@@ -263,7 +300,7 @@ impl Hold {
         } else {
             Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
         };
-        renewal.min(self.deadline()).min(self.max_end)
+        renewal.min(self.deadline()).min(self.max_end())
     }
 
     /// What is due at `now`; a renewal also if it will be soon. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
@@ -322,7 +359,7 @@ impl Hold {
                         .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
                     let next = next_renewal(sent, &self.terms);
                     self.plan(next);
-                    self.telemetry.renewed(self.key(), self.fence);
+                    self.telemetry.renewed(self.key(), self.fence());
                 }
             }
             Ok(Renewed::Missing) => {
@@ -377,10 +414,6 @@ impl Hold {
     pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Hold {

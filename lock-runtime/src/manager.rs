@@ -225,7 +225,7 @@ impl LockManager {
             None => {}
         }
         if shared.backend.is_local() {
-            return local::begin(self.0, key, terms, waker);
+            return local::begin(self.0, key, &terms, waker);
         }
         let claim = attempts::claim(shared, key);
         let shared = self.0;
