@@ -14,10 +14,20 @@ use crate::release::{self, ReleaseEnd};
 /// A part in a hold. Re-entered calls have clones of it, which the hold counts.
 pub(crate) struct Ownership {
     lease: Lease,
-    /// Not any more once it has ended.
-    counted: bool,
+    part: Part,
+}
+
+/// Which part. As large as a pointer, because an ownership is moved into a scope and out of it in each poll of a body: of
+/// something smaller the moves overlap, and a processor then waits for what it has just written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Part {
     /// The one that came with the hold.
-    is_first: bool,
+    First,
+    /// A re-entered call's.
+    Other,
+    /// It has ended, and is not counted any more.
+    Over,
 }
 
 /// The release of a hold, under way or over.
@@ -33,14 +43,13 @@ impl Ownership {
     pub(crate) fn new(hold: Arc<Hold>) -> Self {
         Self {
             lease: Lease::new(hold),
-            counted: true,
-            is_first: true,
+            part: Part::First,
         }
     }
 
     /// Whether it came with the hold: there is one such part.
     pub(crate) fn is_first(&self) -> bool {
-        self.is_first
+        self.part == Part::First
     }
 
     pub(crate) fn hold(&self) -> &Hold {
@@ -53,7 +62,7 @@ impl Ownership {
 
     /// Releases the hold if this is its last owner. `None`: others go on, or it was released already.
     pub(crate) fn end(&mut self) -> Option<Ending> {
-        if !std::mem::take(&mut self.counted) {
+        if std::mem::replace(&mut self.part, Part::Over) == Part::Over {
             return None;
         }
         let owners = &self.hold().owners;
@@ -68,13 +77,16 @@ impl Ownership {
 
 impl Clone for Ownership {
     fn clone(&self) -> Self {
-        if self.counted {
-            self.hold().owners.fetch_add(1, Ordering::Relaxed);
-        }
+        let part = match self.part {
+            Part::First | Part::Other => {
+                self.hold().owners.fetch_add(1, Ordering::Relaxed);
+                Part::Other
+            }
+            Part::Over => Part::Over,
+        };
         Self {
             lease: self.lease.clone(),
-            counted: self.counted,
-            is_first: false,
+            part,
         }
     }
 }
