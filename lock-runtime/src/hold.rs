@@ -88,32 +88,17 @@ impl Hold {
         timeline: Option<Arc<Timeline>>,
         telemetry: Telemetry,
     ) -> Self {
-        let mut hold = Self::wanted(grant.id, grant.claim, terms, shared, timeline, telemetry);
-        (hold.doubtful, hold.hand_over) = (grant.doubtful, grant.hand_over);
-        hold.begin(grant.fence, grant.granted, grant.deadline, grant.next_renewal);
-        hold
-    }
-
-    /// As [`new`](Self::new), before it [begins](Self::begin): until then nobody else sees it.
-    #[inline(always)]
-    pub(crate) fn wanted(
-        id: HoldId,
-        claim: Claim,
-        terms: HoldTerms,
-        shared: Arc<Shared>,
-        timeline: Option<Arc<Timeline>>,
-        telemetry: Telemetry,
-    ) -> Self {
+        let max_end = terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max));
         Self {
-            id,
-            claim,
-            max_end: AtomicU64::new(0),
-            fence: AtomicU64::new(0),
-            deadline: AtomicU64::new(0),
-            next_renewal: AtomicU64::new(0),
-            granted: AtomicU64::new(0),
-            doubtful: false,
-            hand_over: HandOver::NONE,
+            max_end: AtomicU64::new(max_end.as_nanos()),
+            id: grant.id,
+            claim: grant.claim,
+            fence: AtomicU64::new(grant.fence.get()),
+            deadline: AtomicU64::new(grant.deadline.as_nanos()),
+            next_renewal: AtomicU64::new(grant.next_renewal.as_nanos()),
+            granted: AtomicU64::new(grant.granted.as_nanos()),
+            doubtful: grant.doubtful,
+            hand_over: grant.hand_over,
             terms,
             shared,
             clock: timeline.as_ref().map_or(Clock::Real, |timeline| timeline.clock),
@@ -129,15 +114,20 @@ impl Hold {
         }
     }
 
-    /// It is granted.
-    pub(crate) fn begin(&self, fence: Fence, granted: Moment, deadline: Moment, next_renewal: Moment) {
-        let max_end = self.terms.max_hold.map_or(Moment::NEVER, |max| granted.plus(max));
+    /// It is granted, and counts from when it was asked for. Until then nobody else sees it.
+    pub(crate) fn begin(&self, fence: Fence) {
+        self.fence.store(fence.get(), Ordering::Relaxed);
+    }
+
+    /// As [`begin`](Self::begin), and counts from now on.
+    pub(crate) fn begin_at(&self, now: Moment, fence: Fence) {
+        let max_end = self.terms.max_hold.map_or(Moment::NEVER, |max| now.plus(max));
         let set = |which: &AtomicU64, to: Moment| which.store(to.as_nanos(), Ordering::Relaxed);
         set(&self.max_end, max_end);
-        set(&self.granted, granted);
-        set(&self.deadline, deadline);
-        set(&self.next_renewal, next_renewal);
-        self.fence.store(fence.get(), Ordering::Relaxed);
+        set(&self.granted, now);
+        set(&self.deadline, deadline(now, self.terms.ttl));
+        set(&self.next_renewal, next_renewal(now, &self.terms));
+        self.begin(fence);
     }
 
     pub(crate) fn fence(&self) -> Fence {

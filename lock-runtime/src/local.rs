@@ -15,7 +15,7 @@ use crate::acquire::Begun;
 use crate::backend::memory::{Applicant, Turn};
 use crate::backend::{Acquired, Claim, Leave, Value};
 use crate::clock::{Clock, Moment};
-use crate::grant::{deadline, next_renewal};
+use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hold::{Hold, HoldId};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
@@ -41,15 +41,26 @@ pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: &Terms, waker: &Waker)
         token: token(id),
         owner: None,
     };
-    let claim = Claim { key, value };
-    let mut hold = Arc::new(Hold::wanted(id, claim, terms.hold, shared, timeline, telemetry));
+    // As if it was granted now, which most are.
+    let grant = Grant {
+        id,
+        claim: Claim { key, value },
+        fence: Fence::from(0),
+        deadline: deadline(now, terms.ttl),
+        next_renewal: next_renewal(now, &terms.hold),
+        granted: now,
+        doubtful: false,
+        hand_over: HandOver::NONE,
+    };
+    let mut hold = Arc::new(Hold::new(grant, terms.hold, shared, timeline, telemetry));
     if !open {
         return Begun::refused(shut_down(&hold));
     }
     match try_or_join(&hold, terms.wait, now, waker) {
         Tried::Granted(fence) => {
             announce(&mut hold, fence, now);
-            Begun::Over(begun(hold, Alarm::default(), fence, now))
+            hold.begin(fence);
+            Begun::Over(begun(hold, Alarm::default()))
         }
         Tried::Busy => Begun::refused(conflict(&hold, now, now)),
         Tried::Joined(applicant, looks) => Begun::Later(Box::pin(Waiting {
@@ -123,11 +134,9 @@ fn announce(hold: &mut Arc<Hold>, fence: Fence, started: Moment) {
     }
 }
 
-/// A hold whose lock was granted is this call's since `since`.
+/// A hold has begun.
 #[inline(always)]
-fn begun(hold: Arc<Hold>, alarm: Alarm, fence: Fence, since: Moment) -> Result<Ownership, Box<LockError>> {
-    let next_renewal = next_renewal(since, &hold.terms);
-    hold.begin(fence, since, deadline(since, hold.terms.ttl), next_renewal);
+fn begun(hold: Arc<Hold>, alarm: Alarm) -> Result<Ownership, Box<LockError>> {
     if let Some(timeline) = hold.timeline() {
         timeline.watch_instead(alarm, &hold);
     }
@@ -227,7 +236,10 @@ impl Future for Waiting {
             announce(hold, fence, started);
         }
         match self.hold.take() {
-            Some(hold) => Poll::Ready(begun(hold, alarm, fence, since).map_err(|error| *error)),
+            Some(hold) => {
+                hold.begin_at(since, fence);
+                Poll::Ready(begun(hold, alarm).map_err(|error| *error))
+            }
             None => Poll::Pending,
         }
     }
