@@ -324,12 +324,8 @@ impl Shared {
 
     /// The timeline that the caller's holds live by.
     pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        let clock = if self.backend.is_local() {
-            Clock::here()
-        } else {
-            Clock::Real
-        };
-        match self.timeline_here(clock) {
+        let clock = self.backend.is_local().then(Clock::here);
+        match self.timeline_here(clock.unwrap_or(Clock::Real)) {
             Some(timeline) => Ok(timeline),
             None => self.timeline_on_lock_thread(key).cloned(),
         }
