@@ -268,7 +268,7 @@ impl Call {
             grant,
             self.terms.hold,
             Arc::clone(&shared),
-            Arc::clone(&timeline),
+            Some(Arc::clone(&timeline)),
             telemetry,
         ));
         let ownership = Ownership::new(Arc::clone(&hold));

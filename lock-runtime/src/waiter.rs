@@ -127,7 +127,7 @@ impl Waiter {
             grant,
             self.terms.hold,
             Arc::clone(&shared),
-            Arc::clone(&timeline),
+            Some(Arc::clone(&timeline)),
             telemetry,
         ));
         let ownership = Ownership::new(Arc::clone(&hold));

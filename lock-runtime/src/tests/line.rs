@@ -51,7 +51,7 @@ async fn callers(shared: &Arc<Shared>, log: &Log, specs: &[Spec], holds: Duratio
         let (shared, log, spec) = (Arc::clone(shared), Arc::clone(log), *spec);
         callers.push(tokio::spawn(async move {
             let mut ownership = acquired(&shared, &spec).await.unwrap();
-            log.lock().unwrap().push((number, ownership.hold().fence.get()));
+            log.lock().unwrap().push((number, ownership.hold().fence().get()));
             sleep(holds).await;
             if let Some(ending) = ownership.end() {
                 ending.wait().await;
@@ -169,7 +169,7 @@ async fn a_lost_lease_is_handed_to_nobody_and_those_behind_are_asked_for_at_once
     let second = second.await.unwrap();
     // The question takes 10 ms; the promise would have lasted for a tenth of a second.
     assert!(lost.elapsed() <= ms(11), "{:?}", lost.elapsed());
-    assert_eq!(second.hold().fence.get(), 700);
+    assert_eq!(second.hold().fence().get(), 700);
     drop(first);
     sleep(ms(1)).await;
     assert!(second.hold().lost_reason().is_none());
@@ -197,7 +197,7 @@ async fn what_is_handed_on_is_valid_until_what_was_confirmed_last() {
     assert!(!next.is_finished());
     drop(first.end());
     let next = next.await.unwrap();
-    assert_eq!((next.hold().fence.get(), next.hold().deadline()), (71, deadline));
+    assert_eq!((next.hold().fence().get(), next.hold().deadline()), (71, deadline));
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ async fn what_is_handed_on_while_it_is_renewed_is_renewed_at_once() {
     let next = next.await.unwrap();
     sleep(ms(2)).await;
     assert_eq!(
-        (next.hold().fence.get(), backend.renewed.lock().unwrap().len()),
+        (next.hold().fence().get(), backend.renewed.lock().unwrap().len()),
         (71, 2)
     );
     assert!(next.hold().deadline() > before);
@@ -295,9 +295,9 @@ async fn a_first_caller_that_is_not_polled_keeps_nobody_waiting() {
     let mut asleep = Box::pin(acquired(&shared, &asleep));
     assert!(futures_util::poll!(asleep.as_mut()).is_pending());
     let second = timeout(ms(200), acquired(&shared, &spec())).await.unwrap().unwrap();
-    assert_eq!(second.hold().fence.get(), 70);
+    assert_eq!(second.hold().fence().get(), 70);
     drop(second);
-    assert_eq!(asleep.await.unwrap().hold().fence.get(), 80, "{:?}", backend.asked());
+    assert_eq!(asleep.await.unwrap().hold().fence().get(), 80, "{:?}", backend.asked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,6 +376,6 @@ async fn who_is_given_the_lock_has_it_although_a_subscriber_panics() {
     let (_, shared) = backend(&[70]).shared();
     let _listening = tracing::subscriber::set_default(Panics);
     let ownership = acquired(&shared, &spec()).await.unwrap();
-    assert_eq!(ownership.hold().fence.get(), 70);
+    assert_eq!(ownership.hold().fence().get(), 70);
     assert!(shared.timeline(&Key::from("k")).unwrap().holds().len() == 1);
 }

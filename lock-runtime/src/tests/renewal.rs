@@ -146,7 +146,7 @@ async fn a_lease_that_was_confirmed_before_a_disturbance_and_is_watched_after_it
     backend.disturbed.send_modify(|count| *count += 1);
     sleep(ms(1)).await;
     assert_eq!(backend.renewed.lock().unwrap().len(), 1);
-    before.timeline.watch(&before);
+    before.timeline().unwrap().watch(&before);
     sleep(ms(1)).await;
     assert_eq!(backend.renewed.lock().unwrap().len(), 2);
     // By more than the drift that a deadline reckons with.

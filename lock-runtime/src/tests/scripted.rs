@@ -166,7 +166,7 @@ impl Scripted {
 /// A hold of the lock `k` that was granted just now, renewed and watched.
 pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
     let hold = unwatched(shared, spec, doubtful);
-    hold.timeline.watch(&hold);
+    hold.timeline().unwrap().watch(&hold);
     hold
 }
 
@@ -188,7 +188,13 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     };
     let telemetry = Telemetry::here(false);
     assert!(shared.present.enter());
-    Arc::new(Hold::new(grant, terms.hold, Arc::clone(shared), timeline, telemetry))
+    Arc::new(Hold::new(
+        grant,
+        terms.hold,
+        Arc::clone(shared),
+        Some(timeline),
+        telemetry,
+    ))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
