@@ -2,7 +2,8 @@
 //!
 //! The backend goes on seeing one claim. What changes is the hold: the next one has a fence of its own, out of those that
 //! were reserved with the grant, the deadline that was confirmed last, and its own terms from there on. A chain of holds
-//! is bounded in number and in time, and takes in nobody who came after the grant: others wait in other processes.
+//! is bounded in number and in time, and takes in nobody who came later than a moment after the grant: others wait in other
+//! processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,10 @@ use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
 /// How many fences are reserved with a grant at most. As many holds come from it.
-pub(crate) const MOST: u64 = 64;
+pub(crate) const MOST: u64 = 256;
+/// How long after a grant a caller may come and be handed its lease. Short bodies are over by then, many of them; others
+/// elsewhere do not notice so short a time.
+pub(crate) const NEWCOMERS: Duration = Duration::from_millis(1);
 /// How long after its grant a lease is handed on.
 pub(crate) const LONGEST: Duration = Duration::from_millis(100);
 /// What must be left of a lease that is handed on.

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -105,6 +106,62 @@ async fn a_lease_is_handed_on_for_a_tenth_of_a_second() {
     assert_eq!(*log.lock().unwrap(), [(0, 70), (1, 71), (2, 700)]);
     let times = backend.acquired(began);
     assert_eq!(times.len(), 3, "{times:?}");
+}
+
+/// A chain that has just begun: its first hold, and who waited for it to begin. Then so many more come, after so long.
+async fn begun_and_joined(
+    shared: &Arc<Shared>,
+    after: Duration,
+    newcomers: usize,
+) -> (Ownership, Vec<JoinHandle<u64>>) {
+    let waits = || {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { acquired(&shared, &spec()).await.unwrap().hold().fence().get() })
+    };
+    let wanted = spec();
+    let mut first = Box::pin(acquired(shared, &wanted));
+    assert!((&mut first).now_or_never().is_none());
+    let mut waiting = vec![waits()];
+    let first = first.await.unwrap();
+    sleep(after).await;
+    for _ in 0..newcomers {
+        waiting.push(waits());
+        tokio::task::yield_now().await;
+    }
+    (first, waiting)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_in_the_first_moment_of_a_chain_is_handed_its_lease_and_who_comes_later_is_asked_for() {
+    for (after, last) in [(Duration::ZERO, 72), (ms(2), 700)] {
+        let (_, shared) = backend(&[70, 700]).shared();
+        let (first, waiting) = begun_and_joined(&shared, after, 1).await;
+        drop(first);
+        let mut fences = Vec::new();
+        for call in waiting {
+            fences.push(call.await.unwrap());
+        }
+        assert_eq!(fences, [71, last], "after {after:?}");
+        sleep(ms(1)).await;
+        assert_eq!(shared.held.len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_was_too_short_at_once_is_followed_by_one_of_twice_as_many_holds() {
+    let (backend, shared) = backend(&[70, 700]).shared();
+    // Of its fences one is the first hold's, and one that of who waited.
+    let (first, waiting) = begun_and_joined(&shared, Duration::ZERO, 6).await;
+    drop(first);
+    let mut fences = Vec::new();
+    for call in waiting {
+        fences.push(call.await.unwrap());
+    }
+    let reserved = backend.fences.lock().unwrap().clone();
+    assert_eq!(
+        (&fences[..], &reserved[..]),
+        (&[71, 72, 73, 74, 75, 700, 701][..], &[6, 12][..])
+    );
 }
 
 #[tokio::test(start_paused = true)]
