@@ -214,7 +214,7 @@ impl Waiting {
                 }
                 Turn::Waits(looks) => {
                     if let Some(timeline) = hold.timeline() {
-                        self.alarm = timeline.set(self.alarm, looks, waker);
+                        timeline.set(&mut self.alarm, looks, waker);
                     }
                     // A shutdown since the look above has not rung this alarm.
                     if !hold.shared.present.is_closed() {
@@ -231,14 +231,14 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (fence, since) = ready!(self.granted(context.waker()))?;
-        let (started, alarm) = (self.started, self.alarm);
+        let started = self.started;
         if let Some(hold) = &mut self.hold {
             announce(hold, fence, started);
         }
         match self.hold.take() {
             Some(hold) => {
                 hold.begin_at(since, fence);
-                Poll::Ready(begun(hold, alarm).map_err(|error| *error))
+                Poll::Ready(begun(hold, std::mem::take(&mut self.alarm)).map_err(|error| *error))
             }
             None => Poll::Pending,
         }
@@ -247,11 +247,16 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Some(hold) = &self.hold else {
+        let Self {
+            hold: Some(hold),
+            alarm,
+            ..
+        } = self
+        else {
             return;
         };
         if let Some(timeline) = hold.timeline() {
-            timeline.disarm(self.alarm);
+            timeline.disarm(alarm);
         }
         if let Some(store) = hold.shared.backend.store() {
             store.leave(hold.claim.name(), &mut self.applicant, hold.clock.now());

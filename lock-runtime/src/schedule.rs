@@ -184,6 +184,11 @@ impl Schedule {
         (place, !std::mem::replace(&mut state.driven, true))
     }
 
+    #[cfg(test)]
+    pub(crate) fn alarms(&self) -> usize {
+        self.state().alarms.entries().count()
+    }
+
     /// Takes an alarm back.
     pub(crate) fn disarm(&self, place: usize) {
         let removed = self.state().alarms.remove(place);

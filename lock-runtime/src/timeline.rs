@@ -80,13 +80,13 @@ impl Timeline {
         let mut future = pin!(future);
         let mut armed = Armed(self, Alarm::default());
         let mut waker: Option<Waker> = None;
-        poll_fn(move |context| {
+        poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
             if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                 waker = Some(context.waker().clone());
-                armed.1 = self.set(armed.1, limit, context.waker());
+                self.set(&mut armed.1, limit, context.waker());
             }
             // After it was set: what comes from here on wakes the caller.
             if self.clock.now() >= limit || self.schedule.is_stopped() {
@@ -129,18 +129,17 @@ impl Timeline {
     }
 
     /// From now on the alarm is for this moment and this task.
-    #[must_use]
-    pub(crate) fn set(&self, alarm: Alarm, at: Moment, waker: &Waker) -> Alarm {
+    pub(crate) fn set(&self, alarm: &mut Alarm, at: Moment, waker: &Waker) {
         let (place, undriven) = self.schedule.alarm(alarm.0, at, waker);
+        alarm.0 = Some(place);
         if undriven {
             self.drive();
         }
-        Alarm(Some(place))
     }
 
     /// Takes an alarm back.
-    pub(crate) fn disarm(&self, alarm: Alarm) {
-        if let Some(place) = alarm.0 {
+    pub(crate) fn disarm(&self, alarm: &mut Alarm) {
+        if let Some(place) = alarm.0.take() {
             self.schedule.disarm(place);
         }
     }
@@ -171,7 +170,7 @@ pub(crate) struct Elapsed;
 
 /// Wakes a task at a moment. Much cheaper than a timer of the runtime when it is mostly taken back, and it needs none. Whoever
 /// has set it [takes it back](Timeline::disarm). `None`: it was never set.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Default)]
 pub(crate) struct Alarm(Option<usize>);
 
 /// An alarm that is taken back when it goes out of scope.
@@ -179,7 +178,36 @@ struct Armed<'a>(&'a Timeline, Alarm);
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        let Armed(timeline, alarm) = *self;
+        let Armed(timeline, alarm) = self;
         timeline.disarm(alarm);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+    use crate::Key;
+    use crate::scripted::{Scripted, ms};
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_within_a_limit_leaves_no_alarm() {
+        let (_, shared) = Scripted::default().shared();
+        let timeline = shared.timeline(&Key::from("k")).unwrap();
+        let limit = timeline.clock.now().plus(ms(50));
+        let soon = tokio::time::sleep(ms(10));
+        assert_eq!(timeline.within(limit, soon).await, Ok(()));
+        assert_eq!(timeline.schedule.alarms(), 0, "after an answer");
+        assert_eq!(timeline.within(limit, ready(())).await, Ok(()));
+        {
+            let mut given_up = pin!(timeline.within(limit, std::future::pending::<()>()));
+            assert!(futures_util::poll!(&mut given_up).is_pending());
+            assert_eq!(timeline.schedule.alarms(), 1, "while it waits");
+        }
+        assert_eq!(timeline.schedule.alarms(), 0, "given up");
+        let never = std::future::pending::<()>();
+        assert_eq!(timeline.within(limit, never).await, Err(Elapsed));
+        assert_eq!(timeline.schedule.alarms(), 0, "after the limit");
     }
 }
