@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::attempts::{ANSWER, Attempts, Denied, Got};
+use crate::attempts::{ANSWER, Attempts, Denied, Got, claim};
 use crate::backend::{Applied, BoxFuture, Claim, FailureKind};
 use crate::clock::Moment;
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
@@ -84,24 +84,26 @@ impl Future for Acquire<'_> {
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
 pub(crate) type Acquiring = BoxFuture<'static, Result<Ownership, LockError>>;
 
-/// Acquires the lock of `claim` for a hold of its own.
+/// Acquires the lock of `key`, whose name has its namespace.
 ///
 /// Cancel safe: a caller that gives up leaves nothing behind, whatever is under way.
-pub(crate) async fn acquire(shared: &Arc<Shared>, claim: Claim, terms: Terms) -> Result<Ownership, LockError> {
+pub(crate) async fn acquire(shared: &Arc<Shared>, key: Key, terms: Terms) -> Result<Ownership, LockError> {
     if shared.is_closing() {
-        return Err(LockError::ShutDown { key: Some(claim.key) });
+        return Err(LockError::ShutDown { key: Some(key) });
     }
-    let timeline = shared.timeline(&claim.key)?;
+    let timeline = shared.timeline(&key)?;
     let started = timeline.clock.now();
     // Who may have to wait has a place from the start: the next ones come behind it, also while it tries.
     let place = terms.wait.map(|_| {
-        let waiter = Waiter::new(claim.key.clone(), terms, Telemetry::here(shared.redact_keys), started);
+        let waiter = Waiter::new(key.clone(), terms, Telemetry::here(shared.redact_keys), started);
         Place::join(shared, &timeline, waiter)
     });
     let place = match place {
         Some(place) if !place.tries() => return place.wait().await,
         place => place,
     };
+    // Drawn by who asks, and not by those who are handed what another one was granted.
+    let claim = claim(shared, key);
     let mut call = Call::new(Arc::clone(shared), Arc::clone(&timeline), claim, terms, started);
     // The first try needs no thread of ours where it can do without, and mostly it is the only one.
     let denied = match call.attempts.request_here(call.patience_here()).await {
@@ -266,7 +268,7 @@ impl Call {
             grant,
             self.terms.hold,
             Arc::clone(&shared),
-            Arc::clone(&timeline),
+            Some(Arc::clone(&timeline)),
             telemetry,
         ));
         let ownership = Ownership::new(Arc::clone(&hold));

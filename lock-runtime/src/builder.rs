@@ -102,8 +102,8 @@ impl LockManagerBuilder {
     }
 
     /// Hands a lease on to the next who waits for it in this process, without a round trip, before it is given back: at
-    /// most 63 times and for a tenth of a second, and only to those who waited already when it was got. Each hold has a
-    /// fence of its own; the backend sees one token for all of them. On unless set; not on independent servers (redlock).
+    /// most 255 times and for a tenth of a second, and only to those who waited already when it was got, or came in the
+    /// first millisecond after that. Each hold has a fence of its own; the backend sees one token for all of them. On unless set; not on independent servers (redlock).
     ///
     /// Turn it off where each hold is to have a token of its own, or where processes are to be served strictly in turns.
     pub fn hand_over(mut self, hand_over: bool) -> Self {

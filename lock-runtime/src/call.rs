@@ -33,7 +33,7 @@ pub struct Call<R> {
 enum Aside<R> {
     /// For nothing yet: it has not begun.
     Begin {
-        key: Option<Template>,
+        key: Template,
         /// Instead of the installed one.
         manager: Option<Arc<dyn Asked>>,
     },
@@ -68,7 +68,7 @@ impl<R> Call<R> {
             returns,
             ownership: None,
             aside: Aside::Begin {
-                key: None,
+                key: Template::new(),
                 manager: None,
             },
         }
@@ -77,7 +77,7 @@ impl<R> Call<R> {
     /// The lock to take.
     pub fn key(&mut self, wanted: Key) {
         if let Aside::Begin { key, .. } = &mut self.aside {
-            *key = Some(Template::of(wanted));
+            *key = Template::of(wanted);
         }
     }
 
@@ -97,7 +97,7 @@ impl<R> Call<R> {
 
     fn template(&mut self) -> Option<&mut Template> {
         match &mut self.aside {
-            Aside::Begin { key, .. } => Some(key.get_or_insert_default()),
+            Aside::Begin { key, .. } => Some(key),
             _ => None,
         }
     }
@@ -194,16 +194,13 @@ impl<R> Call<R> {
             }
             return Poll::Ready(self.still_held());
         }
-        let Aside::Begin {
-            key: Some(key),
-            manager,
-        } = std::mem::replace(&mut self.aside, Aside::Over)
-        else {
+        let Aside::Begin { key, manager } = std::mem::replace(&mut self.aside, Aside::Over) else {
             return Poll::Ready(Err(no_key()));
         };
         let key = key.key();
         let Some(manager) = manager.map(Asked::manager).or_else(LockManager::installed) else {
-            return Poll::Ready(Err(LockError::NoManager { key: Some(key) }));
+            let invalid = key.check().err();
+            return Poll::Ready(Err(invalid.unwrap_or(LockError::NoManager { key: Some(key) })));
         };
         match manager.begin(key, self.spec, context.waker()) {
             Begun::Over(outcome) => {
@@ -235,7 +232,7 @@ impl<R> Call<R> {
     #[cfg(feature = "queue")]
     pub(crate) fn key_wanted(&self) -> Option<&Key> {
         match &self.aside {
-            Aside::Begin { key, .. } => key.as_ref().map(Template::so_far),
+            Aside::Begin { key, .. } => Some(key.so_far()),
             _ => None,
         }
     }

@@ -21,7 +21,11 @@ impl Moment {
     }
 
     pub(crate) fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(duration)))
+        self.plus_nanos(nanos(duration))
+    }
+
+    pub(crate) fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
     }
 
     /// As [`since`](Self::since), in nanoseconds.
@@ -168,7 +172,8 @@ impl Parallel {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+/// As a number; the longest is half a thousand years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
     let seconds = duration.as_secs().saturating_mul(1_000_000_000);
     seconds.saturating_add(u64::from(duration.subsec_nanos()))
 }

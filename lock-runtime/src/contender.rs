@@ -35,8 +35,6 @@ const SELDOM: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(50);
 /// How long the first one in line may try by itself before somebody asks for those behind it.
 const TRY: Duration = Duration::from_millis(100);
-/// Of how many more than wait when it is asked for a grant reserves fences: some may have come when it is there.
-const SPARE: usize = 4;
 /// How much longer than until its next question a place is kept.
 const STAY: Duration = Duration::from_secs(1);
 
@@ -207,12 +205,11 @@ impl Contending {
         are_overdue
     }
 
-    /// As many as may be needed: fences are microseconds of the server's clock, which grants must not overtake for long.
     fn fences(&self) -> u64 {
         if !self.shared.hand_over || !self.shared.backend.reserves_fences() {
             return 1;
         }
-        let wanted = self.timeline.lines.count(&self.name) + SPARE;
+        let wanted = self.timeline.lines.holds_wanted(&self.name, self.timeline.clock.now());
         u64::try_from(wanted).unwrap_or(MOST).min(MOST)
     }
 
@@ -235,16 +232,15 @@ impl Contending {
                 return Err(terms.ttl);
             }
             let grant = self.grant(attempts, &waiter, got);
-            let mut hand_over = HandOver {
+            let hand_over = HandOver {
                 chain: unique(),
                 left: if attempts.is_doubtful() { 0 } else { turn.fences - 1 },
                 until: got.granted.plus(LONGEST),
             };
-            let Some(promised) = lines.take_first(&self.name, &waiter, hand_over, got.granted) else {
+            if !lines.take_first(&self.name, &waiter, hand_over, got.granted) {
                 // It has given up in this moment.
                 continue;
-            };
-            hand_over.left = promised;
+            }
             let grant = Grant {
                 doubtful: attempts.keep(),
                 hand_over,

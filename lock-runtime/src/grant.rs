@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Fence;
 use crate::backend::Claim;
-use crate::clock::Moment;
+use crate::clock::{Moment, nanos};
 use crate::hold::HoldId;
 use crate::terms::HoldTerms;
 
@@ -47,15 +47,16 @@ impl HandOver {
 /// the ttl for their rates and 2 ms for their grain (Redis documentation, "Distributed locks"; so do the Redlock
 /// libraries).
 pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
-    let drift = ttl / 100 + Duration::from_millis(2);
-    sent.plus(ttl.saturating_sub(drift))
+    const GRAIN: u64 = 2_000_000;
+    let ttl = nanos(ttl);
+    sent.plus_nanos(ttl.saturating_sub(ttl / 100 + GRAIN))
 }
 
 /// Up to a tenth of the period early, so that holds which began together do not renew together for ever.
 pub(crate) fn next_renewal(sent: Moment, terms: &HoldTerms) -> Moment {
     terms.renew_every.map_or(Moment::NEVER, |period| {
-        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        let period = nanos(period);
         let early = fastrand::u64(0..=period / 10);
-        sent.plus(Duration::from_nanos(period - early))
+        sent.plus_nanos(period - early)
     })
 }

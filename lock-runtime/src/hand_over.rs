@@ -2,7 +2,8 @@
 //!
 //! The backend goes on seeing one claim. What changes is the hold: the next one has a fence of its own, out of those that
 //! were reserved with the grant, the deadline that was confirmed last, and its own terms from there on. A chain of holds
-//! is bounded in number and in time, and takes in nobody who came after the grant: others wait in other processes.
+//! is bounded in number and in time, and takes in nobody who came later than a moment after the grant: others wait in other
+//! processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +15,26 @@ use crate::waiter::Waiter;
 use crate::{Fence, LostReason};
 
 /// How many fences are reserved with a grant at most. As many holds come from it.
-pub(crate) const MOST: u64 = 64;
+pub(crate) const MOST: u64 = 256;
+/// How long after a grant a caller may come and be handed its lease. Short bodies are over by then, many of them; others
+/// elsewhere do not notice so short a time.
+pub(crate) const NEWCOMERS: Duration = Duration::from_millis(1);
 /// How long after its grant a lease is handed on.
 pub(crate) const LONGEST: Duration = Duration::from_millis(100);
 /// What must be left of a lease that is handed on.
 const ENOUGH: Duration = Duration::from_millis(500);
 
 /// Hands the lease of a hold that has ended to the next in line, if that may be. `lost`: why it was not valid any more.
-pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
+pub(crate) fn pass_on(hold: &Hold, lost: Option<LostReason>) -> bool {
     let HandOver { chain, left, until } = hold.hand_over;
     if left == 0 {
         return false;
     }
-    let lines = &hold.timeline.lines;
-    let now = hold.timeline.clock.now();
+    let Some(timeline) = hold.timeline() else {
+        return false;
+    };
+    let lines = &timeline.lines;
+    let now = hold.clock.now();
     let goes_on = lost.is_none()
         && now < until
         && !hold.doubtful
@@ -40,7 +47,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     };
     let Some(waiter) = next else {
         // Those who were to get it wait for the backend again.
-        lines.end_of(hold.claim.name(), chain, &hold.shared, &hold.timeline);
+        lines.end_of(hold.claim.name(), chain, &hold.shared, timeline);
         return false;
     };
     let remaining = hold.deadline().since(now);
@@ -50,7 +57,7 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
     let grant = Grant {
         id: HoldId::next(),
         claim: hold.claim.clone(),
-        fence: Fence::from(hold.fence.get() + 1),
+        fence: Fence::from(hold.fence().get() + 1),
         deadline: hold.deadline(),
         next_renewal,
         granted: now,
@@ -61,15 +68,17 @@ pub(crate) fn pass_on(hold: &Arc<Hold>, lost: Option<LostReason>) -> bool {
             until,
         },
     };
-    waiter.give(grant, Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
+    waiter.give(grant, Arc::clone(&hold.shared), Arc::clone(timeline));
     true
 }
 
 /// The lease is lost: those who were promised it wait for the backend again.
 pub(crate) fn break_off(hold: &Hold) {
-    if hold.hand_over.left > 0 {
+    if hold.hand_over.left > 0
+        && let Some(timeline) = hold.timeline()
+    {
         let (name, chain) = (hold.claim.name(), hold.hand_over.chain);
-        hold.timeline.lines.end_of(name, chain, &hold.shared, &hold.timeline);
+        timeline.lines.end_of(name, chain, &hold.shared, timeline);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The life of one lease: held, lost or ended. `ARCHITECTURE.md` draws every transition.
 
+mod renewing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,8 +9,9 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::backend::{Claim, Failure, FailureKind, Renewed};
-use crate::clock::Moment;
+pub(crate) use self::renewing::{Due, TOGETHER};
+use crate::backend::Claim;
+use crate::clock::{Clock, Moment, nanos};
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hand_over;
 use crate::manager::Shared;
@@ -32,8 +35,8 @@ pub(crate) struct Hold {
     deadline: AtomicU64,
     /// When the next renewal is due, in nanoseconds.
     next_renewal: AtomicU64,
-    /// When `max_hold` is over; `NEVER`: there is none.
-    max_end: Moment,
+    /// When `max_hold` is over, in nanoseconds; `NEVER`: there is none.
+    max_end: AtomicU64,
     /// A [`Condition`].
     condition: AtomicU8,
     /// A renewal was sent and its answer is not there yet.
@@ -46,11 +49,14 @@ pub(crate) struct Hold {
     pub(crate) claim: Claim,
     pub(crate) terms: HoldTerms,
     pub(crate) telemetry: Telemetry,
-    pub(crate) fence: Fence,
+    /// 0 until it is granted.
+    fence: AtomicU64,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) timeline: Arc<Timeline>,
-    /// When the grant was known: `hold_at_least` and `max_hold` count from here.
-    pub(crate) granted: Moment,
+    /// What it lives by; `None`: the manager's, on its lock thread.
+    timeline: Option<Arc<Timeline>>,
+    pub(crate) clock: Clock,
+    /// When the grant was known, in nanoseconds: `hold_at_least` and `max_hold` count from here.
+    granted: AtomicU64,
     /// To whom it may be handed over at its end.
     pub(crate) hand_over: HandOver,
     /// When its body has finished, or it has ended, in nanoseconds; 0: neither.
@@ -63,39 +69,31 @@ pub(crate) struct Hold {
     pub(crate) doubtful: bool,
 }
 
-/// What a hold is scheduled for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    Nothing,
-    Renewal,
-}
-
-/// Renewals that come within so long are made together: many leases are renewed by few requests then, and the timer goes
-/// off so much more rarely.
-pub(crate) const TOGETHER: Duration = Duration::from_millis(40);
-
 impl Hold {
-    /// A hold that was counted as [`Present`](crate::present::Present) already.
+    /// A hold that was counted as [`Present`](crate::present::Present) already. `timeline`: `None` for the manager's, which was
+    /// started.
     #[inline(always)]
     pub(crate) fn new(
         grant: Grant,
         terms: HoldTerms,
         shared: Arc<Shared>,
-        timeline: Arc<Timeline>,
+        timeline: Option<Arc<Timeline>>,
         telemetry: Telemetry,
     ) -> Self {
+        let max_end = terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max));
         Self {
-            max_end: terms.max_hold.map_or(Moment::NEVER, |max| grant.granted.plus(max)),
+            max_end: AtomicU64::new(max_end.as_nanos()),
             id: grant.id,
             claim: grant.claim,
-            fence: grant.fence,
+            fence: AtomicU64::new(grant.fence.get()),
             deadline: AtomicU64::new(grant.deadline.as_nanos()),
             next_renewal: AtomicU64::new(grant.next_renewal.as_nanos()),
-            granted: grant.granted,
+            granted: AtomicU64::new(grant.granted.as_nanos()),
             doubtful: grant.doubtful,
             hand_over: grant.hand_over,
             terms,
             shared,
+            clock: timeline.as_ref().map_or(Clock::Real, |timeline| timeline.clock),
             timeline,
             telemetry,
             owners: AtomicU32::new(1),
@@ -108,8 +106,37 @@ impl Hold {
         }
     }
 
+    /// It is granted, and counts from when it was asked for. Until then nobody else sees it.
+    pub(crate) fn begin(&self, fence: Fence) {
+        self.fence.store(fence.get(), Ordering::Relaxed);
+    }
+
+    /// As [`begin`](Self::begin), and counts from now on.
+    pub(crate) fn begin_at(&self, now: Moment, fence: Fence) {
+        let max_end = self.terms.max_hold.map_or(Moment::NEVER, |max| now.plus(max));
+        let set = |which: &AtomicU64, to: Moment| which.store(to.as_nanos(), Ordering::Relaxed);
+        set(&self.max_end, max_end);
+        set(&self.granted, now);
+        set(&self.deadline, deadline(now, self.terms.ttl));
+        set(&self.next_renewal, next_renewal(now, &self.terms));
+        self.begin(fence);
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        Fence::from(self.fence.load(Ordering::Relaxed))
+    }
+
+    fn max_end(&self) -> Moment {
+        Moment::from_nanos(self.max_end.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.claim.key
+    }
+
+    /// What it lives by. There is one: a hold is only made where there is.
+    pub(crate) fn timeline(&self) -> Option<&Arc<Timeline>> {
+        self.timeline.as_ref().or_else(|| self.shared.lock_thread())
     }
 
     fn condition(&self) -> Condition {
@@ -126,7 +153,7 @@ impl Hold {
     /// The state now: a lease whose deadline has passed is lost, whether or not a timer has said so.
     pub(crate) fn state(&self) -> State {
         match self.condition().state() {
-            State::Held => self.state_at(self.timeline.clock.now()),
+            State::Held => self.state_at(self.clock.now()),
             state => state,
         }
     }
@@ -136,7 +163,7 @@ impl Hold {
         let state = self.condition().state();
         if state != State::Held {
             state
-        } else if now >= self.max_end && self.max_end <= self.deadline() {
+        } else if now >= self.max_end() && self.max_end() <= self.deadline() {
             self.lose(LostReason::MaxHold)
         } else if now >= self.deadline() {
             self.lose(LostReason::Expired)
@@ -156,7 +183,7 @@ impl Hold {
     /// As [`lost_reason`](Self::lost_reason), when a body has just finished. If it was the outermost one, the hold ends in
     /// the state that this finds, be it that the body's parameters take their time to go.
     pub(crate) fn lost_when_finished(&self) -> Option<LostReason> {
-        let now = self.timeline.clock.now();
+        let now = self.clock.now();
         if self.owners.load(Ordering::Acquire) == 1 {
             self.finished.store(now.as_nanos(), Ordering::Relaxed);
         }
@@ -177,14 +204,15 @@ impl Hold {
     /// How much longer the lease is valid if no renewal is confirmed; zero when it is not valid any more.
     pub(crate) fn remaining(&self) -> Duration {
         match self.state() {
-            State::Held => self.deadline().min(self.max_end).since(self.timeline.clock.now()),
+            State::Held => self.deadline().min(self.max_end()).since(self.clock.now()),
             State::Lost(_) | State::Ended => Duration::ZERO,
         }
     }
 
     /// How long it has been held.
     pub(crate) fn held_for(&self) -> Duration {
-        self.timeline.clock.now().since(self.granted)
+        let granted = Moment::from_nanos(self.granted.load(Ordering::Relaxed));
+        self.clock.now().since(granted)
     }
 
     /// Resolves when the lease may have been lost. Ask [`state`](Self::state) after creating it: a loss in between
@@ -204,7 +232,7 @@ impl Hold {
         hand_over::break_off(self);
         self.body.wake();
         // Last: it runs a subscriber's code, which may take its time.
-        self.telemetry.lost(self.key(), self.fence, reason, self.held_for());
+        self.telemetry.lost(self.key(), self.fence(), reason, self.held_for());
         State::Lost(reason)
     }
 
@@ -221,14 +249,16 @@ impl Hold {
             return false;
         }
         self.finished.store(now.as_nanos(), Ordering::Relaxed);
-        self.timeline.forget(self);
+        if let Some(timeline) = self.timeline() {
+            timeline.forget(self);
+        }
         true
     }
 
     /// When its body has finished, or it has ended: now, where neither is so.
     pub(crate) fn finished(&self) -> Moment {
         match self.finished.load(Ordering::Relaxed) {
-            0 => self.timeline.clock.now(),
+            0 => self.clock.now(),
             finished => Moment::from_nanos(finished),
         }
     }
@@ -252,110 +282,12 @@ impl Hold {
         } else {
             Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
         };
-        renewal.min(self.deadline()).min(self.max_end)
-    }
-
-    /// What is due at `now`; a renewal also if it will be soon. After `Renewal`, [`renewal_over`](Self::renewal_over) must be called.
-    pub(crate) fn due(&self, now: Moment) -> Due {
-        let planned = Moment::from_nanos(self.next_renewal.load(Ordering::Acquire));
-        let early = self
-            .terms
-            .renew_every
-            .map_or(Duration::ZERO, |period| (period / 10).min(TOGETHER));
-        let comes = now.plus(early) < planned;
-        if self.state_at(now) != State::Held || comes || self.renewing.load(Ordering::Acquire) {
-            return Due::Nothing;
-        }
-        // Nobody else sets it: there is one driver, and only its requests clear it.
-        self.renewing.store(true, Ordering::Release);
-        // Whoever wants one sooner from here on wants another one.
-        self.next_renewal.store(Moment::NEVER.as_nanos(), Ordering::Release);
-        let late = now.since(planned);
-        if late > self.terms.ttl / 10 {
-            self.telemetry.renewal_late(self.key(), late);
-        }
-        Due::Renewal
-    }
-
-    /// Plans the next renewal for now, unless it is never renewed.
-    pub(crate) fn hurry(&self, now: Moment) {
-        if self.terms.renew_every.is_some() {
-            self.plan(now);
-        }
-    }
-
-    /// The next renewal, unless one is planned before.
-    fn plan(&self, at: Moment) {
-        self.next_renewal.fetch_min(at.as_nanos(), Ordering::AcqRel);
-    }
-
-    /// How long to wait for the answer to a renewal that is sent `now`: a second chance must fit before the deadline, also of
-    /// a lease that was short from the start.
-    pub(crate) fn patience(&self, now: Moment) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(1);
-        let left = self.deadline().since(now);
-        (self.terms.ttl / 3).min(LONGEST).min(left / 2)
-    }
-
-    /// Takes the answer to the renewal that was sent at `sent`.
-    pub(crate) fn renewed(&self, sent: Moment, now: Moment, answer: Result<Renewed, Failure>) {
-        if self.has_ended() {
-            // The answer to a renewal that the release has overtaken says nothing about the hold.
-            return;
-        }
-        match answer {
-            Ok(Renewed::Extended) => {
-                // An answer after the deadline comes too late: the state says so, and it stays so.
-                if self.state_at(now) == State::Held {
-                    self.deadline
-                        .store(deadline(sent, self.terms.ttl).as_nanos(), Ordering::Release);
-                    let next = next_renewal(sent, &self.terms);
-                    self.plan(next);
-                    self.telemetry.renewed(self.key(), self.fence);
-                }
-            }
-            Ok(Renewed::Missing) => {
-                self.lose(LostReason::Missing);
-            }
-            Ok(Renewed::Taken) => {
-                self.lose(LostReason::Taken);
-            }
-            Err(failure) if failure.kind == FailureKind::WrongType => {
-                self.lose(LostReason::Taken);
-            }
-            Err(failure) => {
-                self.telemetry
-                    .renewal_failed(self.key(), self.remaining(), &failure.reason);
-                let left = self.deadline().since(now);
-                let pause = (self.terms.ttl / 10)
-                    .min(left / 8)
-                    .clamp(Duration::from_millis(5), Duration::from_secs(1));
-                self.plan(now.plus(pause));
-            }
-        }
-    }
-
-    /// The renewal has its answer, or never gets one: then another is due.
-    pub(crate) fn renewal_over(&self) {
-        let unplanned = self.next_renewal.load(Ordering::Acquire) == Moment::NEVER.as_nanos();
-        if unplanned && self.terms.renew_every.is_some() {
-            self.plan(self.timeline.clock.now());
-        }
-        self.renewing.store(false, Ordering::Release);
+        renewal.min(self.deadline()).min(self.max_end())
     }
 
     /// Whether the release has begun.
     pub(crate) fn has_ended(&self) -> bool {
         self.condition().is_released()
-    }
-
-    /// When whoever is handed this lease must renew it. What comes of a renewal that is under way it will not learn.
-    pub(crate) fn planned(&self, now: Moment) -> Moment {
-        if self.renewing.load(Ordering::Acquire) {
-            now
-        } else {
-            Moment::from_nanos(self.next_renewal.load(Ordering::Acquire))
-        }
     }
 
     /// Before the lease was last confirmed: not later than when that request was sent.
@@ -366,10 +298,6 @@ impl Hold {
     pub(crate) fn deadline(&self) -> Moment {
         Moment::from_nanos(self.deadline.load(Ordering::Acquire))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Hold {

@@ -81,12 +81,18 @@ impl Key {
     }
 
     /// The beginning of a key from a template.
-    pub(crate) fn of_template() -> Self {
-        // Most keys are a word, a separator and a number or a UUID.
-        Self::from(String::with_capacity(48))
+    pub(crate) const fn of_template() -> Self {
+        Self {
+            text: String::new(),
+            start: 0,
+        }
     }
 
     pub(crate) fn text_mut(&mut self) -> &mut String {
+        if self.text.capacity() == 0 {
+            // Most keys are a word, a separator and a number or a UUID.
+            self.text.reserve(48);
+        }
         &mut self.text
     }
 

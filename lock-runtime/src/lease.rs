@@ -53,7 +53,7 @@ impl Lease {
     /// The fence of this hold: send it along with every write that the lock is meant to protect.
     #[must_use]
     pub fn fence(&self) -> Fence {
-        self.hold().fence
+        self.hold().fence()
     }
 
     /// How much longer the lease is valid if no renewal is confirmed; zero when it was lost or released.
@@ -109,7 +109,7 @@ impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("key", self.hold().key())
-            .field("fence", &self.hold().fence)
+            .field("fence", &self.hold().fence())
             .field("state", &self.hold().state())
             .finish_non_exhaustive()
     }

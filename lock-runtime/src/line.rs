@@ -17,12 +17,15 @@ use crate::LockError;
 use crate::clock::Moment;
 use crate::contender;
 use crate::grant::HandOver;
+use crate::hand_over::NEWCOMERS;
 use crate::manager::Shared;
 use crate::timeline::Timeline;
 use crate::waiter::Waiter;
 
 pub(crate) use self::place::{GRACE, Place};
 
+/// Of how many more than wait when it is asked for a grant reserves fences: some may have come when it is there.
+const SPARE: usize = 4;
 /// An answer is of this moment if it is not older.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -44,6 +47,10 @@ struct Line {
     chain: u64,
     promised: usize,
     until: Moment,
+    /// How many more it may be promised to, who come before this moment, and how many holds it may have in all.
+    spare: usize,
+    open_until: Moment,
+    reserved: usize,
     /// The first of them tries by itself.
     trying: bool,
     /// When the backend last said that somebody holds the lock.
@@ -95,8 +102,11 @@ impl Lines {
     pub(crate) fn break_promises(&self, name: Option<&str>) {
         let mut contenders = Vec::new();
         for (of, line) in self.lines().iter_mut() {
-            if line.promised > 0 && name.is_none_or(|name| name == of) {
-                line.promised = 0;
+            if name.is_some_and(|name| name != of) {
+                continue;
+            }
+            line.spare = 0;
+            if std::mem::take(&mut line.promised) > 0 {
                 // It is there as long as something is promised.
                 contenders.extend(line.contender.clone());
             }
@@ -108,13 +118,15 @@ impl Lines {
     pub(crate) fn end_of(&self, name: &str, chain: u64, shared: &Arc<Shared>, timeline: &Arc<Timeline>) {
         let mut lines = self.lines();
         if let Some(line) = lines.get_mut(name).filter(|line| line.chain == chain) {
-            line.promised = 0;
+            line.spare = 0;
+            let is_broken = std::mem::take(&mut line.promised) > 0;
             let starts = line.contended();
-            let contends = line.contender.clone();
+            // Otherwise it knows of all who wait.
+            let contends = line.contender.clone().filter(|_| starts.is_none() && is_broken);
             drop(lines);
-            match starts {
-                Some(_) => start(starts, name, shared, timeline),
-                None => drop(contends.map(|contender| contender.notify_one())),
+            start(starts, name, shared, timeline);
+            if let Some(contender) = contends {
+                contender.notify_one();
             }
         }
     }
@@ -154,23 +166,34 @@ impl Lines {
         self.lines().get(name).map_or(0, |line| line.waiters.len())
     }
 
+    /// For how many holds the next grant is to be: for those who wait and a few more; for twice as many as the last one where
+    /// that was too few at once. Fences are microseconds of the server's clock, which grants must not overtake for long.
+    pub(crate) fn holds_wanted(&self, name: &str, now: Moment) -> usize {
+        self.lines().get(name).map_or(SPARE, |line| {
+            let was_too_few = line.reserved > 1 && line.spare == 0 && now < line.open_until;
+            let again = if was_too_few { line.reserved * 2 } else { 0 };
+            again.max(line.waiters.len() + SPARE)
+        })
+    }
+
     /// Who is to get what the contender was granted.
     pub(crate) fn first(&self, name: &str) -> Option<Arc<Waiter>> {
         self.lines().get(name).and_then(|line| line.waiters.front().cloned())
     }
 
     /// Takes `waiter` out if it is still the first, and promises the lease to as many as wait, if that may be as many, and
-    /// until then. How many.
-    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver, now: Moment) -> Option<u64> {
+    /// until then. Whether it did.
+    pub(crate) fn take_first(&self, name: &str, waiter: &Arc<Waiter>, chain: HandOver, now: Moment) -> bool {
         let mut lines = self.lines();
-        let line = lines.get_mut(name)?;
-        line.waiters.front().filter(|first| Arc::ptr_eq(first, waiter))?;
+        let is_first = |line: &&mut Line| line.waiters.front().is_some_and(|first| Arc::ptr_eq(first, waiter));
+        let Some(line) = lines.get_mut(name).filter(is_first) else {
+            return false;
+        };
         line.waiters.pop_front();
+        let left = usize::try_from(chain.left).unwrap_or(usize::MAX);
         (line.chain, line.until) = (chain.chain, chain.until);
-        let mut promised = line
-            .waiters
-            .len()
-            .min(usize::try_from(chain.left).unwrap_or(usize::MAX));
+        (line.open_until, line.reserved) = (now.plus(NEWCOMERS), left.saturating_add(1));
+        let mut promised = line.waiters.len().min(left);
         // For those whose wait is over nobody asks any more: that somebody has the lock is their answer.
         let (mut overdue, mut place) = (Vec::new(), 0);
         line.waiters.retain(|waiter| {
@@ -182,13 +205,13 @@ impl Lines {
             !leaves
         });
         promised -= overdue.len();
-        line.promised = promised;
+        (line.promised, line.spare) = (promised, left - promised);
         forget_empty(&mut lines, name);
         drop(lines);
         for waiter in overdue {
             waiter.tell(Err(waiter.conflict(now)));
         }
-        Some(promised as u64)
+        true
     }
 
     /// The backend has said now that somebody holds the lock.
@@ -266,6 +289,9 @@ impl Line {
             chain: 0,
             promised: 0,
             until: Moment::from_nanos(0),
+            spare: 0,
+            open_until: Moment::from_nanos(0),
+            reserved: 0,
             trying: false,
             busy: Moment::from_nanos(0),
             contender: None,
@@ -285,6 +311,14 @@ impl Line {
     /// Whether there is somebody to whom nothing is promised, and who does not try by itself.
     fn asks(&self) -> bool {
         self.waiters.len() > self.promised + usize::from(self.trying)
+    }
+
+    /// Somebody has joined now. Where all before it are promised the lease, and that has only just come, it is, too.
+    fn promise_to_newcomer(&mut self, now: Moment) {
+        if self.spare > 0 && now < self.open_until && self.waiters.len() == self.promised + 1 {
+            self.promised += 1;
+            self.spare -= 1;
+        }
     }
 
     /// Whether a contender is to be started: notes it.

@@ -7,57 +7,67 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
 use crate::acquire::Begun;
-use crate::backend::memory::{Applicant, Store, Turn};
+use crate::backend::memory::{Applicant, Turn};
 use crate::backend::{Acquired, Claim, Leave, Value};
 use crate::clock::{Clock, Moment};
 use crate::grant::{Grant, HandOver, deadline, next_renewal};
 use crate::hold::{Hold, HoldId};
 use crate::manager::Shared;
 use crate::ownership::Ownership;
-use crate::present::Counted;
 use crate::telemetry::Telemetry;
 use crate::terms::Terms;
-use crate::timeline::{Alarm, Timeline};
+use crate::timeline::Alarm;
 use crate::{Fence, Key, LockError, LostReason};
 
 /// Takes the lock if it is free; otherwise the call waits for its turn and wakes `waker`, or is refused.
-pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: Terms, waker: &Waker) -> Begun {
+pub(crate) fn begin(shared: Arc<Shared>, key: Key, terms: &Terms, waker: &Waker) -> Begun {
     let (clock, now) = Clock::here_and_now();
-    let timeline = match shared.timeline_by(clock, &key) {
-        Ok(timeline) => timeline,
-        Err(error) => return Begun::refused(error),
-    };
+    let timeline = shared.timeline_here(clock);
+    if timeline.is_none()
+        && let Err(error) = shared.timeline_on_lock_thread(&key)
+    {
+        return Begun::refused(error);
+    }
     let telemetry = Telemetry::here(shared.redact_keys);
-    // From here on a shutdown waits for what becomes of this.
+    // From here on a shutdown waits for what becomes of this: until it is released, or is dropped without a grant.
     let open = shared.present.enter();
     let id = HoldId::next();
     let value = Value {
         token: token(id),
         owner: None,
     };
-    let wanted = Wanted {
+    // As if it was granted now, which most are.
+    let grant = Grant {
         id,
-        shared,
-        timeline,
         claim: Claim { key, value },
-        terms,
-        telemetry,
-        started: now,
+        fence: Fence::from(0),
+        deadline: deadline(now, terms.ttl),
+        next_renewal: next_renewal(now, &terms.hold),
+        granted: now,
+        doubtful: false,
+        hand_over: HandOver::NONE,
     };
+    let mut hold = Arc::new(Hold::new(grant, terms.hold, shared, timeline, telemetry));
     if !open {
-        return Begun::refused(wanted.refused(Wanted::shut_down));
+        return Begun::refused(shut_down(&hold));
     }
-    match wanted.try_or_join(now, waker) {
-        Tried::Granted(fence) => Begun::Over(wanted.granted(fence, now)),
-        Tried::Busy => Begun::refused(wanted.refused(|wanted| wanted.conflict(now))),
+    match try_or_join(&hold, terms.wait, now, waker) {
+        Tried::Granted(fence) => {
+            announce(&mut hold, fence, now);
+            hold.begin(fence);
+            Begun::Over(begun(hold, Alarm::default()))
+        }
+        Tried::Busy => Begun::refused(conflict(&hold, now, now)),
         Tried::Joined(applicant, looks) => Begun::Later(Box::pin(Waiting {
+            hold: Some(hold),
             applicant,
-            alarm: wanted.timeline.alarm(),
-            wanted: Some(wanted),
+            started: now,
+            alarm: Alarm::default(),
             joined: Some(looks),
         })),
     }
@@ -89,126 +99,89 @@ enum Tried {
     Joined(Applicant, Moment),
 }
 
-/// What a call asks for. A shutdown waits for it: it becomes a hold, or is [refused](Self::refused), or is a part of
-/// [`Waiting`].
-struct Wanted {
-    id: HoldId,
-    shared: Arc<Shared>,
-    timeline: Arc<Timeline>,
-    claim: Claim,
-    terms: Terms,
-    telemetry: Telemetry,
-    started: Moment,
-}
-
-impl Wanted {
-    /// There is one: this is only begun where there is.
-    fn store(&self) -> Option<&Arc<Store>> {
-        self.shared.backend.store()
-    }
-
-    /// Takes the lock, or a place in its line, in one step.
-    fn try_or_join(&self, now: Moment, waker: &Waker) -> Tried {
-        let (claim, owner, ttl, clock) = (&self.claim, &self.shared.owner, self.terms.ttl, self.timeline.clock);
-        let Some(store) = self.store() else {
-            return Tried::Busy;
+/// Takes the lock, or a place in its line, in one step.
+fn try_or_join(hold: &Hold, wait: Option<Duration>, now: Moment, waker: &Waker) -> Tried {
+    let (claim, owner, ttl) = (&hold.claim, &hold.shared.owner, hold.terms.ttl);
+    // There is one: this is only begun where there is.
+    let Some(store) = hold.shared.backend.store() else {
+        return Tried::Busy;
+    };
+    let Some(wait) = wait else {
+        return match store.acquire(claim, owner, ttl, hold.clock, now) {
+            Acquired::Granted(fence) => Tried::Granted(fence),
+            Acquired::Busy(_) => Tried::Busy,
         };
-        let Some(wait) = self.terms.wait else {
-            return match store.acquire(claim, owner, ttl, clock, now) {
-                Acquired::Granted(fence) => Tried::Granted(fence),
-                Acquired::Busy(_) => Tried::Busy,
-            };
-        };
-        let mut applicant = Applicant::new(claim, ttl, clock, now.plus(wait));
-        match store.wait(claim.name(), owner, &mut applicant, now, waker) {
-            Turn::Granted(fence) => Tried::Granted(fence),
-            Turn::Waits(looks) => Tried::Joined(applicant, looks),
-        }
-    }
-
-    /// The hold of a lock that is this call's since `since`.
-    #[inline(always)]
-    fn granted(self, fence: Fence, since: Moment) -> Result<Ownership, Box<LockError>> {
-        let telemetry = if self.telemetry.is_heard() {
-            self.announced(fence)
-        } else {
-            Telemetry::NOBODY
-        };
-        let grant = Grant {
-            id: self.id,
-            claim: self.claim,
-            fence,
-            deadline: deadline(since, self.terms.ttl),
-            next_renewal: next_renewal(since, &self.terms.hold),
-            granted: since,
-            doubtful: false,
-            hand_over: HandOver::NONE,
-        };
-        // From here on the ownership gives it back.
-        let hold = Arc::new(Hold::new(grant, self.terms.hold, self.shared, self.timeline, telemetry));
-        hold.timeline.watch(&hold);
-        let ownership = Ownership::new(hold);
-        let hold = ownership.hold();
-        // A shutdown that began before the hold could be seen has not told it.
-        if hold.shared.present.is_closed() {
-            hold.lose(LostReason::Shutdown);
-            return Err(Box::new(LockError::ShutDown {
-                key: Some(hold.key().clone()),
-            }));
-        }
-        Ok(ownership)
-    }
-
-    /// Tells who listens. A subscriber's code may panic, and then there will be no hold.
-    fn announced(&self, fence: Fence) -> Telemetry {
-        let taken = Taken(self);
-        let (clock, started) = (self.timeline.clock, self.started);
-        let waited = || clock.now().since(started);
-        let telemetry = self
-            .telemetry
-            .granted(&self.claim.key, &self.shared.owner, fence, waited);
-        std::mem::forget(taken);
-        telemetry
-    }
-
-    fn conflict(&self, now: Moment) -> LockError {
-        LockError::Conflict {
-            key: self.claim.key.clone(),
-            waited: now.since(self.started),
-        }
-    }
-
-    fn shut_down(&self) -> LockError {
-        LockError::ShutDown {
-            key: Some(self.claim.key.clone()),
-        }
-    }
-
-    /// It is over without a hold, for this reason.
-    fn refused(self, why: impl FnOnce(&Self) -> LockError) -> LockError {
-        self.shared.present.leave(Counted::BOTH);
-        why(&self)
+    };
+    let mut applicant = Applicant::new(claim, ttl, hold.clock, now.plus(wait));
+    match store.wait(claim.name(), owner, &mut applicant, now, waker) {
+        Turn::Granted(fence) => Tried::Granted(fence),
+        Turn::Waits(looks) => Tried::Joined(applicant, looks),
     }
 }
 
-/// A lock that has no hold, and will have none: given back.
-struct Taken<'a>(&'a Wanted);
+/// Tells who listens of the lock that is this hold's. A subscriber's code may panic, and then there will be no hold.
+fn announce(hold: &mut Arc<Hold>, fence: Fence, started: Moment) {
+    if !hold.telemetry.is_heard() {
+        return;
+    }
+    let taken = Taken(hold);
+    let waited = || hold.clock.now().since(started);
+    let telemetry = hold.telemetry.granted(hold.key(), &hold.shared.owner, fence, waited);
+    std::mem::forget(taken);
+    // Nobody else has seen it.
+    if let Some(hold) = Arc::get_mut(hold) {
+        hold.telemetry = telemetry;
+    }
+}
+
+/// A hold has begun.
+#[inline(always)]
+fn begun(hold: Arc<Hold>, alarm: Alarm) -> Result<Ownership, Box<LockError>> {
+    if let Some(timeline) = hold.timeline() {
+        timeline.watch_instead(alarm, &hold);
+    }
+    // From here on the ownership gives it back.
+    let ownership = Ownership::new(hold);
+    let hold = ownership.hold();
+    // A shutdown that began before the hold could be seen has not told it.
+    if hold.shared.present.is_closed() {
+        hold.lose(LostReason::Shutdown);
+        return Err(Box::new(shut_down(hold)));
+    }
+    Ok(ownership)
+}
+
+fn conflict(hold: &Hold, started: Moment, now: Moment) -> LockError {
+    LockError::Conflict {
+        key: hold.key().clone(),
+        waited: now.since(started),
+    }
+}
+
+fn shut_down(hold: &Hold) -> LockError {
+    LockError::ShutDown {
+        key: Some(hold.key().clone()),
+    }
+}
+
+/// A lock that was granted, and whose hold will not begin: given back.
+struct Taken<'a>(&'a Hold);
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let Taken(wanted) = self;
-        let clock = wanted.timeline.clock;
-        if let Some(store) = wanted.store() {
-            store.release(&wanted.claim, Leave::Nothing, clock, || clock.now());
+        let Taken(hold) = self;
+        if let Some(store) = hold.shared.backend.store() {
+            store.release(&hold.claim, Leave::Nothing, hold.clock, || hold.clock.now());
         }
-        wanted.shared.present.leave(Counted::BOTH);
     }
 }
 
 /// A call in the line. Dropped without a hold, it makes room, and what it was given goes to the next.
 struct Waiting {
+    /// Until it begins.
+    hold: Option<Arc<Hold>>,
     applicant: Applicant,
-    wanted: Option<Wanted>,
+    started: Moment,
     alarm: Alarm,
     /// It has joined just now, and is to look again at this moment.
     joined: Option<Moment>,
@@ -217,18 +190,18 @@ struct Waiting {
 impl Waiting {
     /// Waits for the lock: its fence and since when it is ours, or why it never will be.
     fn granted(&mut self, waker: &Waker) -> Poll<Result<(Fence, Moment), LockError>> {
-        let Some(wanted) = &self.wanted else {
+        let Some(hold) = &self.hold else {
             // Polled after it was ready, which `.await` never does.
             return Poll::Pending;
         };
-        let (clock, name, owner) = (wanted.timeline.clock, wanted.claim.name(), &wanted.shared.owner);
+        let (clock, name, owner) = (hold.clock, hold.claim.name(), &hold.shared.owner);
         loop {
-            if wanted.shared.present.is_closed() {
-                return Poll::Ready(Err(wanted.shut_down()));
+            if hold.shared.present.is_closed() {
+                return Poll::Ready(Err(shut_down(hold)));
             }
-            let (now, turn) = match (self.joined.take(), wanted.store()) {
-                (Some(looks), _) => (wanted.started, Turn::Waits(looks)),
-                (None, None) => return Poll::Ready(Err(wanted.conflict(clock.now()))),
+            let (now, turn) = match (self.joined.take(), hold.shared.backend.store()) {
+                (Some(looks), _) => (self.started, Turn::Waits(looks)),
+                (None, None) => return Poll::Ready(Err(conflict(hold, self.started, clock.now()))),
                 (None, Some(store)) => {
                     let now = clock.now();
                     (now, store.wait(name, owner, &mut self.applicant, now, waker))
@@ -236,11 +209,15 @@ impl Waiting {
             };
             match turn {
                 Turn::Granted(fence) => return Poll::Ready(Ok((fence, now))),
-                Turn::Waits(_) if now >= self.applicant.over => return Poll::Ready(Err(wanted.conflict(now))),
+                Turn::Waits(_) if now >= self.applicant.over => {
+                    return Poll::Ready(Err(conflict(hold, self.started, now)));
+                }
                 Turn::Waits(looks) => {
-                    self.alarm.set(looks, waker);
+                    if let Some(timeline) = hold.timeline() {
+                        timeline.set(&mut self.alarm, looks, waker);
+                    }
                     // A shutdown since the look above has not rung this alarm.
-                    if !wanted.shared.present.is_closed() {
+                    if !hold.shared.present.is_closed() {
                         return Poll::Pending;
                     }
                 }
@@ -254,8 +231,15 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (fence, since) = ready!(self.granted(context.waker()))?;
-        match self.wanted.take() {
-            Some(wanted) => Poll::Ready(wanted.granted(fence, since).map_err(|error| *error)),
+        let started = self.started;
+        if let Some(hold) = &mut self.hold {
+            announce(hold, fence, started);
+        }
+        match self.hold.take() {
+            Some(hold) => {
+                hold.begin_at(since, fence);
+                Poll::Ready(begun(hold, std::mem::take(&mut self.alarm)).map_err(|error| *error))
+            }
             None => Poll::Pending,
         }
     }
@@ -263,13 +247,20 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Some(wanted) = &self.wanted else {
+        let Self {
+            hold: Some(hold),
+            alarm,
+            ..
+        } = self
+        else {
             return;
         };
-        if let Some(store) = wanted.store() {
-            store.leave(wanted.claim.name(), &mut self.applicant, wanted.timeline.clock.now());
+        if let Some(timeline) = hold.timeline() {
+            timeline.disarm(alarm);
         }
-        wanted.shared.present.leave(Counted::BOTH);
+        if let Some(store) = hold.shared.backend.store() {
+            store.leave(hold.claim.name(), &mut self.applicant, hold.clock.now());
+        }
     }
 }
 

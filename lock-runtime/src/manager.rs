@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acquire::{self, Acquire, Begun};
-use crate::attempts;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::{Backend, Failure, Stored};
 use crate::clock::Clock;
@@ -225,11 +224,10 @@ impl LockManager {
             None => {}
         }
         if shared.backend.is_local() {
-            return local::begin(self.0, key, terms, waker);
+            return local::begin(self.0, key, &terms, waker);
         }
-        let claim = attempts::claim(shared, key);
         let shared = self.0;
-        Begun::Later(Box::pin(async move { acquire::acquire(&shared, claim, terms).await }))
+        Begun::Later(Box::pin(async move { acquire::acquire(&shared, key, terms).await }))
     }
 
     /// As [`begin`](Self::begin), to its end.
@@ -324,27 +322,30 @@ impl Shared {
 
     /// The timeline that the caller's holds live by.
     pub(crate) fn timeline(&self, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        let clock = if self.backend.is_local() {
-            Clock::here()
-        } else {
-            Clock::Real
-        };
-        self.timeline_by(clock, key)
+        let clock = self.backend.is_local().then(Clock::here);
+        match self.timeline_here(clock.unwrap_or(Clock::Real)) {
+            Some(timeline) => Ok(timeline),
+            None => self.timeline_on_lock_thread(key).cloned(),
+        }
     }
 
-    /// As [`timeline`](Self::timeline), for a caller that lives by `clock`.
-    pub(crate) fn timeline_by(&self, clock: Clock, key: &Key) -> Result<Arc<Timeline>, LockError> {
-        if (self.simulated || clock == Clock::Paused)
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-            let timeline = paused
-                .entry(runtime.id())
-                .or_insert_with(|| Arc::new(Timeline::on_paused(runtime, Arc::clone(&self.backend))));
-            return Ok(Arc::clone(timeline));
+    /// The timeline of the caller's runtime, if holds live by that: the caller's `clock` is paused.
+    pub(crate) fn timeline_here(&self, clock: Clock) -> Option<Arc<Timeline>> {
+        if !self.simulated && clock == Clock::Real {
+            return None;
         }
+        let runtime = Handle::try_current().ok()?;
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let timeline = paused
+            .entry(runtime.id())
+            .or_insert_with(|| Arc::new(Timeline::on_paused(runtime, Arc::clone(&self.backend))));
+        Some(Arc::clone(timeline))
+    }
+
+    /// The timeline of all other holds, which is started if it was not.
+    pub(crate) fn timeline_on_lock_thread(&self, key: &Key) -> Result<&Arc<Timeline>, LockError> {
         if let Some(timeline) = self.real.get() {
-            return Ok(Arc::clone(timeline));
+            return Ok(timeline);
         }
         let timeline = Timeline::on_lock_thread(Arc::clone(&self.backend)).map_err(|error| LockError::Unavailable {
             key: Some(key.clone()),
@@ -352,13 +353,12 @@ impl Shared {
             source: Some(error.into()),
         })?;
         // Two callers may come here at once; the loser's thread ends with its timeline.
-        let timeline = self.real.get_or_init(|| {
+        Ok(self.real.get_or_init(|| {
             let timeline = Arc::new(timeline);
             let weak = Arc::downgrade(&timeline);
             self.backend.runs_on(weak);
             timeline
-        });
-        Ok(Arc::clone(timeline))
+        }))
     }
 
     /// Where this manager's calls are stored; `None`: its backend stores none.

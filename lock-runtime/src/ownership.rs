@@ -14,10 +14,20 @@ use crate::release::{self, ReleaseEnd};
 /// A part in a hold. Re-entered calls have clones of it, which the hold counts.
 pub(crate) struct Ownership {
     lease: Lease,
-    /// Not any more once it has ended.
-    counted: bool,
+    part: Part,
+}
+
+/// Which part. As large as a pointer, because an ownership is moved into a scope and out of it in each poll of a body: of
+/// something smaller the moves overlap, and a processor then waits for what it has just written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Part {
     /// The one that came with the hold.
-    is_first: bool,
+    First,
+    /// A re-entered call's.
+    Other,
+    /// It has ended, and is not counted any more.
+    Over,
 }
 
 /// The release of a hold, under way or over.
@@ -33,14 +43,13 @@ impl Ownership {
     pub(crate) fn new(hold: Arc<Hold>) -> Self {
         Self {
             lease: Lease::new(hold),
-            counted: true,
-            is_first: true,
+            part: Part::First,
         }
     }
 
     /// Whether it came with the hold: there is one such part.
     pub(crate) fn is_first(&self) -> bool {
-        self.is_first
+        self.part == Part::First
     }
 
     pub(crate) fn hold(&self) -> &Hold {
@@ -53,25 +62,31 @@ impl Ownership {
 
     /// Releases the hold if this is its last owner. `None`: others go on, or it was released already.
     pub(crate) fn end(&mut self) -> Option<Ending> {
-        if !std::mem::take(&mut self.counted) {
+        if std::mem::replace(&mut self.part, Part::Over) == Part::Over {
             return None;
         }
         let owners = &self.hold().owners;
         // Only an owner makes another one: who is alone stays alone.
         let is_last = owners.load(Ordering::Acquire) == 1 || owners.fetch_sub(1, Ordering::AcqRel) == 1;
-        is_last.then(|| self.lease.shared().release()).flatten()
+        if !is_last {
+            return None;
+        }
+        self.hold().end(|| self.lease.shared())
     }
 }
 
 impl Clone for Ownership {
     fn clone(&self) -> Self {
-        if self.counted {
-            self.hold().owners.fetch_add(1, Ordering::Relaxed);
-        }
+        let part = match self.part {
+            Part::First | Part::Other => {
+                self.hold().owners.fetch_add(1, Ordering::Relaxed);
+                Part::Other
+            }
+            Part::Over => Part::Over,
+        };
         Self {
             lease: self.lease.clone(),
-            counted: self.counted,
-            is_first: false,
+            part,
         }
     }
 }
@@ -87,6 +102,12 @@ impl Drop for Ownership {
 impl Hold {
     /// Ends the hold. Only the first call does something, from wherever it comes; the others get `None`.
     pub(crate) fn release(self: &Arc<Self>) -> Option<Ending> {
+        self.end(|| Arc::clone(self))
+    }
+
+    /// As [`release`](Self::release). `kept`: this hold, for a release that goes on without the caller; in this process none
+    /// does.
+    fn end(&self, kept: impl FnOnce() -> Arc<Self>) -> Option<Ending> {
         if !self.begin_end() {
             return None;
         }
@@ -97,7 +118,7 @@ impl Hold {
         let ending = if hand_over::pass_on(self, lost) {
             Ending::Over(ReleaseEnd::Released)
         } else {
-            release::start(self, lost)
+            release::start(self, kept, lost)
         };
         self.release_begun();
         // Last: it runs a subscriber's code, which may panic.

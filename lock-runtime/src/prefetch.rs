@@ -13,7 +13,7 @@ pub(crate) fn prefetch<'a>(holds: impl Iterator<Item = &'a Hold>) {
     let read = holds.map(|hold| {
         // From each line of memory that a renewal needs, something.
         let name = hold.claim.name().as_bytes().first().copied().unwrap_or_default();
-        hold.deadline().as_nanos() ^ u64::from(hold.terms.ttl.subsec_nanos()) ^ u64::from(name) ^ hold.fence.get()
+        hold.deadline().as_nanos() ^ u64::from(hold.terms.ttl.subsec_nanos()) ^ u64::from(name) ^ hold.fence().get()
     });
     black_box(read.fold(0, |all, one| all ^ one));
 }

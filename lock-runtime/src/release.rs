@@ -8,7 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::backend::memory::Store;
 use crate::backend::{Applied, Claim, Failure, FailureKind, Leave, Released};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::hold::Hold;
 use crate::manager::Shared;
 use crate::ownership::Ending;
@@ -34,8 +34,8 @@ pub(crate) enum ReleaseEnd {
 /// (`TCP_USER_TIMEOUT`).
 const LATE: Duration = Duration::from_secs(10);
 
-/// Starts the release of a hold that has ended.
-pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>) -> Ending {
+/// Starts the release of a hold that has ended. `kept`: that hold, for a release that goes on without the caller.
+pub(crate) fn start(hold: &Hold, kept: impl FnOnce() -> Arc<Hold>, lost: Option<LostReason>) -> Ending {
     if let Some(reason @ (LostReason::Taken | LostReason::Missing)) = lost
         && !hold.shared.backend.is_quorum()
     {
@@ -45,24 +45,27 @@ pub(crate) fn start(hold: &Arc<Hold>, lost: Option<LostReason>) -> Ending {
     if let Some(store) = hold.shared.backend.store() {
         return Ending::Over(local(hold, store, lost));
     }
+    let Some(timeline) = hold.timeline() else {
+        return Ending::Over(ReleaseEnd::Failed(interrupted(None)));
+    };
     if lost.is_none() && !hold.doubtful && hold.rest_of_least().is_none() {
         let under_way = hold.shared.releases.token();
         return Ending::Here(Here {
-            under_way: Some((Arc::clone(hold), under_way)),
+            under_way: Some((kept(), Arc::clone(timeline), under_way)),
             maybe_sent: false,
         });
     }
-    Ending::UnderWay(on_lock_thread(Arc::clone(hold), lost, PATIENCE, false))
+    Ending::UnderWay(on_lock_thread(kept(), timeline, lost, PATIENCE, false))
 }
 
 /// The release goes on there, whatever becomes of its caller.
 fn on_lock_thread(
     hold: Arc<Hold>,
+    timeline: &Timeline,
     lost: Option<LostReason>,
     patience: Duration,
     maybe_done: bool,
 ) -> JoinHandle<ReleaseEnd> {
-    let timeline = Arc::clone(&hold.timeline);
     let releases = hold.shared.releases.clone();
     releases.spawn_on(first_try(hold, lost, patience, maybe_done), timeline.runtime())
 }
@@ -71,17 +74,17 @@ fn on_lock_thread(
 /// answer, it goes on on the lock thread.
 pub(crate) struct Here {
     /// Until it is over, or goes on elsewhere.
-    under_way: Option<(Arc<Hold>, TaskTrackerToken)>,
+    under_way: Option<(Arc<Hold>, Arc<Timeline>, TaskTrackerToken)>,
     /// It may have been sent.
     maybe_sent: bool,
 }
 
 impl Here {
     async fn wait(mut self) -> ReleaseEnd {
-        let Some((hold, _)) = &self.under_way else {
+        let Some((hold, timeline, _)) = &self.under_way else {
             return ReleaseEnd::Failed(interrupted(None));
         };
-        let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(&hold.timeline));
+        let (shared, timeline) = (Arc::clone(&hold.shared), Arc::clone(timeline));
         let (patience, maybe_done) = match shared.backend.release_here(&hold.claim, timeline.runtime()) {
             None => (PATIENCE, false),
             Some(under_way) => {
@@ -93,7 +96,7 @@ impl Here {
                         let hold = self.under_way.take();
                         return hold.map_or_else(
                             || ReleaseEnd::Released,
-                            |(hold, _)| conclude(&hold, None, answer, false),
+                            |(hold, ..)| conclude(&hold, None, answer, false),
                         );
                     }
                     Ok(Err(failure)) => (PATIENCE / 2, failure.applied == Applied::Unknown),
@@ -104,10 +107,10 @@ impl Here {
                 }
             }
         };
-        let Some((hold, under_way)) = self.under_way.take() else {
+        let Some((hold, timeline, under_way)) = self.under_way.take() else {
             return ReleaseEnd::Failed(interrupted(None));
         };
-        let task = on_lock_thread(hold, None, patience, maybe_done);
+        let task = on_lock_thread(hold, &timeline, None, patience, maybe_done);
         drop(under_way);
         confirmed(task).await
     }
@@ -115,8 +118,8 @@ impl Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
-        if let Some((hold, under_way)) = self.under_way.take() {
-            drop(on_lock_thread(hold, None, PATIENCE, self.maybe_sent));
+        if let Some((hold, timeline, under_way)) = self.under_way.take() {
+            drop(on_lock_thread(hold, &timeline, None, PATIENCE, self.maybe_sent));
             drop(under_way);
         }
     }
@@ -130,7 +133,7 @@ async fn confirmed(task: JoinHandle<ReleaseEnd>) -> ReleaseEnd {
 
 /// In this process: at once, wherever the caller is; no runtime, no timer, no second try.
 fn local(hold: &Hold, store: &Store, lost: Option<LostReason>) -> ReleaseEnd {
-    let clock = hold.timeline.clock;
+    let clock = hold.clock;
     let answer = match hold.rest_of_least() {
         None => store.release(&hold.claim, Leave::Nothing, clock, || hold.finished()),
         Some(rest) => store.release(&hold.claim, Leave::TakenFor(rest), clock, || clock.now()),
@@ -146,7 +149,7 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
     }
     if let Some(store) = hold.shared.backend.store() {
         local(hold, store, Some(LostReason::Missing));
-    } else {
+    } else if let Some(timeline) = hold.timeline() {
         let again = Arc::clone(hold);
         let background = async move {
             // A majority goes on by itself from here.
@@ -154,7 +157,7 @@ pub(crate) fn after_late_renewal(hold: &Arc<Hold>) {
                 keep_trying(again).await;
             }
         };
-        hold.shared.releases.spawn_on(background, hold.timeline.runtime());
+        hold.shared.releases.spawn_on(background, timeline.runtime());
     }
 }
 
@@ -182,7 +185,7 @@ impl Ending {
 /// At most `patience` long; tries a second time where the first one only found a dead connection. `maybe_done`: an
 /// earlier try, whose answer was lost, may have released it.
 async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>, patience: Duration, mut maybe_done: bool) -> ReleaseEnd {
-    let clock = hold.timeline.clock;
+    let clock = hold.clock;
     let started = clock.now();
     loop {
         let left = patience.saturating_sub(clock.now().since(started));
@@ -196,11 +199,13 @@ async fn first_try(hold: Arc<Hold>, lost: Option<LostReason>, patience: Duration
                 let half_over = clock.now().since(started) > patience / 2;
                 if half_over || failure.kind != FailureKind::Transient {
                     hold.telemetry.release_failed(hold.key(), &failure.reason);
-                    let background = keep_trying(Arc::clone(&hold));
-                    hold.shared.releases.spawn_on(background, hold.timeline.runtime());
+                    if let Some(timeline) = hold.timeline() {
+                        let background = keep_trying(Arc::clone(&hold));
+                        hold.shared.releases.spawn_on(background, timeline.runtime());
+                    }
                     return ReleaseEnd::Failed(failure);
                 }
-                pause(&hold.timeline, Duration::from_millis(10)).await;
+                pause(clock, Duration::from_millis(10)).await;
             }
         }
     }
@@ -234,13 +239,13 @@ async fn keep_trying(hold: Arc<Hold>) {
         // It does so by itself, on each server.
         return;
     }
-    let clock = hold.timeline.clock;
+    let clock = hold.clock;
     let over = clock.now().plus(hold.terms.ttl);
     for wait in pauses() {
         if clock.now() >= over {
             return;
         }
-        pause(&hold.timeline, wait).await;
+        pause(clock, wait).await;
         if ask(&hold, PATIENCE).await.is_ok() {
             return;
         }
@@ -249,14 +254,11 @@ async fn keep_trying(hold: Arc<Hold>) {
 
 /// An acquire whose answer was lost may arrive after the release, and would lock for a whole ttl.
 fn clear_up_late_acquires(hold: &Hold) {
-    if hold.doubtful && hold.rest_of_least().is_none() {
-        clear_up(
-            &hold.shared,
-            &hold.timeline,
-            hold.claim.clone(),
-            hold.terms.ttl,
-            Behind::Lost,
-        );
+    if hold.doubtful
+        && hold.rest_of_least().is_none()
+        && let Some(timeline) = hold.timeline()
+    {
+        clear_up(&hold.shared, timeline, hold.claim.clone(), hold.terms.ttl, Behind::Lost);
     }
 }
 
@@ -319,14 +321,13 @@ async fn clear(shared: Arc<Shared>, timeline: Arc<Timeline>, claim: Claim, mut o
         tokio::select! {
             biased;
             () = shared.last_call.cancelled() => {}
-            () = pause(&timeline, wait) => {}
+            () = pause(timeline.clock, wait) => {}
         }
     }
 }
 
-/// Waits on the timeline's own clock; the caller runs on its runtime.
-async fn pause(timeline: &Timeline, length: Duration) {
-    let clock = timeline.clock;
+/// Waits on the hold's own clock; the caller runs on the runtime of its timeline.
+async fn pause(clock: Clock, length: Duration) {
     clock.sleep_until(clock.now().plus(length)).await;
 }
 

@@ -62,14 +62,26 @@ impl Schedule {
     }
 
     /// Adds a hold. Whether a driver must be started.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn insert(&self, hold: &Arc<Hold>) -> bool {
+        self.insert_instead(None, hold)
+    }
+
+    /// As [`insert`](Self::insert), and takes this alarm back.
+    #[must_use]
+    pub(crate) fn insert_instead(&self, alarm: Option<usize>, hold: &Arc<Hold>) -> bool {
         let at = hold.next_event();
         let mut state = self.state();
+        let disarmed = alarm.and_then(|place| state.alarms.remove(place));
         let place = state.holds.insert(at, Arc::clone(hold));
         hold.place.0.store(place, Ordering::Relaxed);
         self.comes(&mut state, at);
-        !std::mem::replace(&mut state.driven, true)
+        let is_driven = std::mem::replace(&mut state.driven, true);
+        drop(state);
+        // The drop of a waker runs other people's code.
+        drop(disarmed);
+        !is_driven
     }
 
     /// Reads anew when each of `holds` wants to be looked at. Without effect on those that have ended.
@@ -170,6 +182,11 @@ impl Schedule {
         };
         self.comes(&mut state, at);
         (place, !std::mem::replace(&mut state.driven, true))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn alarms(&self) -> usize {
+        self.state().alarms.entries().count()
     }
 
     /// Takes an alarm back.

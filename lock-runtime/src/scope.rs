@@ -10,14 +10,34 @@ use crate::{Lease, manager::Shared};
 
 thread_local! {
     /// Filled while a body is polled, from the outermost to the innermost, and empty again afterwards.
-    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    static SCOPES: RefCell<Scopes> = const { RefCell::new(Scopes { parts: Vec::new(), tasks: Vec::new() }) };
 }
 
-struct Scope {
-    ownership: Ownership,
-    /// The task in which the body was polled. An executor that runs inside a body (a `LocalSet`, say) polls strangers
+/// Two lists, because a pair is put together in one place and moved to another, in each poll of a body, and a processor waits
+/// for what it has just put together.
+struct Scopes {
+    parts: Vec<Ownership>,
+    /// The task in which each body was polled. An executor that runs inside a body (a `LocalSet`, say) polls strangers
     /// on this thread; their task differs.
-    task: Option<task::Id>,
+    tasks: Vec<Option<task::Id>>,
+}
+
+impl Scopes {
+    fn push(&mut self, part: Ownership, task: Option<task::Id>) {
+        self.parts.push(part);
+        self.tasks.push(task);
+    }
+
+    fn pop(&mut self) -> Option<Ownership> {
+        self.tasks.pop();
+        self.parts.pop()
+    }
+
+    /// Those of `task`, from the innermost outwards.
+    fn of(&self, task: Option<task::Id>) -> impl Iterator<Item = &Ownership> {
+        let both = self.parts.iter().zip(&self.tasks).rev();
+        both.take_while(move |(_, of)| **of == task).map(|(part, _)| part)
+    }
 }
 
 /// The lease of the innermost annotated body, or [`run`](crate::LockRequest::run), around the caller.
@@ -27,10 +47,7 @@ struct Scope {
 #[must_use]
 pub fn current() -> Option<Lease> {
     let task = task::try_id();
-    SCOPES.with_borrow(|scopes| {
-        let scope = scopes.last().filter(|scope| scope.task == task)?;
-        Some(scope.ownership.lease().clone())
-    })
+    SCOPES.with_borrow(|scopes| scopes.of(task).next().map(|part| part.lease().clone()))
 }
 
 /// Runs `poll` inside the hold that `ownership` is a part of; it is there again afterwards.
@@ -40,7 +57,7 @@ pub(crate) fn within<T>(ownership: &mut Option<Ownership>, poll: impl FnOnce() -
 
     impl Drop for Leave<'_> {
         fn drop(&mut self) {
-            *self.0 = SCOPES.with_borrow_mut(Vec::pop).map(|scope| scope.ownership);
+            *self.0 = SCOPES.with_borrow_mut(Scopes::pop);
         }
     }
 
@@ -50,7 +67,7 @@ pub(crate) fn within<T>(ownership: &mut Option<Ownership>, poll: impl FnOnce() -
     let task = task::try_id();
     SCOPES.with_borrow_mut(|scopes| {
         if let Some(ownership) = ownership.take() {
-            scopes.push(Scope { ownership, task });
+            scopes.push(ownership, task);
         }
     });
     let _leave = Leave(ownership);
@@ -60,15 +77,11 @@ pub(crate) fn within<T>(ownership: &mut Option<Ownership>, poll: impl FnOnce() -
 /// The surrounding hold of the lock `name` of this manager, if there is one.
 pub(crate) fn surrounding(shared: &Arc<Shared>, name: &str) -> Option<Ownership> {
     SCOPES.with_borrow(|scopes| {
-        if scopes.is_empty() {
+        if scopes.parts.is_empty() {
             return None;
         }
-        let task = task::try_id();
         scopes
-            .iter()
-            .rev()
-            .take_while(|scope| scope.task == task)
-            .map(|scope| &scope.ownership)
+            .of(task::try_id())
             .find(|ownership| {
                 let hold = ownership.hold();
                 hold.claim.name() == name && Arc::ptr_eq(&hold.shared, shared)

@@ -13,7 +13,7 @@ pub struct Template(Key);
 impl Template {
     /// Starts a key.
     #[must_use]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self(Key::of_template())
     }
 

@@ -76,17 +76,17 @@ impl Timeline {
     /// none, or a paused clock.
     ///
     /// Cancel safe as far as `future` is.
-    pub(crate) async fn within<F: Future>(self: &Arc<Self>, limit: Moment, future: F) -> Result<F::Output, Elapsed> {
+    pub(crate) async fn within<F: Future>(&self, limit: Moment, future: F) -> Result<F::Output, Elapsed> {
         let mut future = pin!(future);
-        let mut alarm = self.alarm();
+        let mut armed = Armed(self, Alarm::default());
         let mut waker: Option<Waker> = None;
-        poll_fn(move |context| {
+        poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
             if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                 waker = Some(context.waker().clone());
-                alarm.set(limit, context.waker());
+                self.set(&mut armed.1, limit, context.waker());
             }
             // After it was set: what comes from here on wakes the caller.
             if self.clock.now() >= limit || self.schedule.is_stopped() {
@@ -99,7 +99,12 @@ impl Timeline {
 
     /// From now on `hold` is renewed and watched.
     pub(crate) fn watch(&self, hold: &Arc<Hold>) {
-        if self.schedule.insert(hold) {
+        self.watch_instead(Alarm::default(), hold);
+    }
+
+    /// As [`watch`](Self::watch), and `alarm` is taken back.
+    pub(crate) fn watch_instead(&self, alarm: Alarm, hold: &Arc<Hold>) {
+        if self.schedule.insert_instead(alarm.0, hold) {
             self.drive();
         }
         // After it was inserted: a disturbance from here on finds it.
@@ -123,11 +128,19 @@ impl Timeline {
         self.schedule.remove(hold);
     }
 
-    /// An alarm that is not set yet.
-    pub(crate) fn alarm(self: &Arc<Self>) -> Alarm {
-        Alarm {
-            timeline: Arc::clone(self),
-            place: None,
+    /// From now on the alarm is for this moment and this task.
+    pub(crate) fn set(&self, alarm: &mut Alarm, at: Moment, waker: &Waker) {
+        let (place, undriven) = self.schedule.alarm(alarm.0, at, waker);
+        alarm.0 = Some(place);
+        if undriven {
+            self.drive();
+        }
+    }
+
+    /// Takes an alarm back.
+    pub(crate) fn disarm(&self, alarm: &mut Alarm) {
+        if let Some(place) = alarm.0.take() {
+            self.schedule.disarm(place);
         }
     }
 
@@ -155,28 +168,46 @@ impl Timeline {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
-/// Wakes a task at a moment. Much cheaper than a timer of the runtime when it is mostly taken back, and it needs none.
-pub(crate) struct Alarm {
-    timeline: Arc<Timeline>,
-    /// `None`: it was never set.
-    place: Option<usize>,
-}
+/// Wakes a task at a moment. Much cheaper than a timer of the runtime when it is mostly taken back, and it needs none. Whoever
+/// has set it [takes it back](Timeline::disarm). `None`: it was never set.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<usize>);
 
-impl Alarm {
-    /// From now on for this moment and this task.
-    pub(crate) fn set(&mut self, at: Moment, waker: &Waker) {
-        let (place, undriven) = self.timeline.schedule.alarm(self.place, at, waker);
-        self.place = Some(place);
-        if undriven {
-            self.timeline.drive();
-        }
+/// An alarm that is taken back when it goes out of scope.
+struct Armed<'a>(&'a Timeline, Alarm);
+
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        let Armed(timeline, alarm) = self;
+        timeline.disarm(alarm);
     }
 }
 
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.timeline.schedule.disarm(place);
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+    use crate::Key;
+    use crate::scripted::{Scripted, ms};
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_within_a_limit_leaves_no_alarm() {
+        let (_, shared) = Scripted::default().shared();
+        let timeline = shared.timeline(&Key::from("k")).unwrap();
+        let limit = timeline.clock.now().plus(ms(50));
+        let soon = tokio::time::sleep(ms(10));
+        assert_eq!(timeline.within(limit, soon).await, Ok(()));
+        assert_eq!(timeline.schedule.alarms(), 0, "after an answer");
+        assert_eq!(timeline.within(limit, ready(())).await, Ok(()));
+        {
+            let mut given_up = pin!(timeline.within(limit, std::future::pending::<()>()));
+            assert!(futures_util::poll!(&mut given_up).is_pending());
+            assert_eq!(timeline.schedule.alarms(), 1, "while it waits");
         }
+        assert_eq!(timeline.schedule.alarms(), 0, "given up");
+        let never = std::future::pending::<()>();
+        assert_eq!(timeline.within(limit, never).await, Err(Elapsed));
+        assert_eq!(timeline.schedule.alarms(), 0, "after the limit");
     }
 }

@@ -22,7 +22,6 @@ pub(crate) struct Waiter {
     pub(crate) key: Key,
     pub(crate) terms: Terms,
     telemetry: Telemetry,
-    /// When its wait began.
     started: Moment,
     /// The runtime on which it waits.
     near: OnceLock<Handle>,
@@ -70,6 +69,11 @@ impl Waiter {
 
     pub(crate) fn is_overdue(&self) -> bool {
         self.overdue.load(Ordering::Acquire)
+    }
+
+    /// When its wait began.
+    pub(crate) fn started(&self) -> Moment {
+        self.started
     }
 
     /// Its wait was in vain.
@@ -127,7 +131,7 @@ impl Waiter {
             grant,
             self.terms.hold,
             Arc::clone(&shared),
-            Arc::clone(&timeline),
+            Some(Arc::clone(&timeline)),
             telemetry,
         ));
         let ownership = Ownership::new(Arc::clone(&hold));

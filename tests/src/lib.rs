@@ -13,6 +13,34 @@
 //!     Ok(unsafe { *byte })
 //! }
 //! ```
+//!
+//! And two that must not: reasons and errors may become more, so that whoever tells them apart has an answer to others.
+//!
+//! ```compile_fail,E0004
+//! use lock_runtime::LostReason::{self, Expired, MaxHold, Missing, Shutdown, Taken};
+//!
+//! fn is_over(reason: LostReason) -> bool {
+//!     match reason {
+//!         Expired | MaxHold => true,
+//!         Missing | Shutdown | Taken => false,
+//!     }
+//! }
+//! ```
+//!
+//! ```compile_fail,E0004
+//! use lock_runtime::LockError;
+//!
+//! fn is_refused(error: &LockError) -> bool {
+//!     match error {
+//!         LockError::Conflict { .. } | LockError::Reentered { .. } | LockError::ShutDown { .. } => true,
+//!         LockError::Unavailable { .. } | LockError::Lost { .. } | LockError::WrongType { .. } => false,
+//!         LockError::NoManager { .. } | LockError::AlreadyInstalled => false,
+//!         LockError::InvalidKey { .. } | LockError::InvalidUrl { .. } | LockError::InvalidOption { .. } => false,
+//!         LockError::QueueFull { .. } | LockError::CallTooLarge { .. } | LockError::Unstorable { .. } => false,
+//!         LockError::NoQueue { .. } | LockError::InvalidWorker { .. } => false,
+//!     }
+//! }
+//! ```
 
 #![allow(
     clippy::unwrap_used,

@@ -1,21 +1,19 @@
 //! A TCP proxy in front of a server, which delays, loses, freezes, holds back and cuts.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
-use self::aim::{Aim, Then};
+use self::aim::{Aim, Swallow, Then};
+use self::link::connection;
 use crate::{RedisServer, eventually_blocking};
 
 mod aim;
+mod link;
 
 /// A proxy on 127.0.0.1, driven by a thread of its own, so that neither a blocked nor a paused
 /// runtime of the test stands in its way. Gone when dropped.
@@ -52,7 +50,7 @@ struct Rules {
     delay: Duration,
     frozen: bool,
     refusing: bool,
-    swallowing: bool,
+    swallowing: Swallow,
     /// What clients send on the connections up to this number is held back.
     held_back: usize,
     aim: Option<Aim>,
@@ -122,7 +120,13 @@ impl Proxy {
     /// replies never come; so end it with [`Proxy::cut`], or the client takes the next reply for
     /// the answer to an older request.
     pub fn swallow_replies(&self, swallow: bool) {
-        self.rules().swallowing = swallow;
+        self.rules().swallowing = if swallow { Swallow::Everything } else { Swallow::Nothing };
+    }
+
+    /// From now on, until [`Proxy::swallow_replies`], what the server sends and contains `bytes` never comes, for
+    /// instance a message on a channel; everything else does.
+    pub fn swallow_what_contains(&self, bytes: &str) {
+        self.rules().swallowing = Swallow::What(bytes.as_bytes().to_vec());
     }
 
     /// The server gets the next request that contains `bytes`, for instance the name of a key; the
@@ -317,83 +321,5 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
             drop(is_open);
         });
-    }
-}
-
-/// What the two directions of a connection share.
-struct Link {
-    /// Connections are counted from 1.
-    number: usize,
-    lose_next_reply: AtomicBool,
-}
-
-/// Ends when either side does; both are closed then.
-async fn connection(client: TcpStream, number: usize, shared: &Shared) {
-    let upstream = *shared.upstream.lock().unwrap();
-    let Ok(server) = TcpStream::connect(upstream).await else {
-        return;
-    };
-    let _ = client.set_nodelay(true);
-    let _ = server.set_nodelay(true);
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let link = Link {
-        number,
-        lose_next_reply: AtomicBool::new(false),
-    };
-    tokio::select! {
-        () = requests(from_client, to_server, &link, shared) => {}
-        () = replies(from_server, to_client, &link, shared) => {}
-    }
-}
-
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, shared: &Shared) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let request = &buffer[..length];
-        shared.requests.lock().unwrap().push(request.to_vec());
-        shared.until_let_through(link.number).await;
-        match shared.takes_aim_at(request) {
-            Some(Then::LoseReply | Then::LoseReplyAndFreeze) => link.lose_next_reply.store(true, Ordering::SeqCst),
-            Some(Then::FreezeBefore) => shared.until_let_through(link.number).await,
-            None => {}
-        }
-        if to.write_all(request).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, shared: &Shared) {
-    let mut buffer = vec![0; 64 * 1024];
-    // What is on its way to the client, and when it arrives.
-    let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
-    loop {
-        let arrival = under_way.front().map(|(arrival, _)| *arrival);
-        tokio::select! {
-            read = from.read(&mut buffer) => {
-                let Ok(length @ 1..) = read else { return };
-                let (delay, swallowing) = {
-                    let rules = shared.rules();
-                    (rules.delay, rules.swallowing)
-                };
-                if link.lose_next_reply.load(Ordering::SeqCst) {
-                    shared.lost.fetch_add(1, Ordering::SeqCst);
-                    return;
-                }
-                if swallowing {
-                    shared.lost.fetch_add(1, Ordering::SeqCst);
-                    continue;
-                }
-                under_way.push_back((Instant::now() + delay, buffer[..length].to_vec()));
-            }
-            () = tokio::time::sleep_until(arrival.unwrap_or_else(Instant::now)), if arrival.is_some() => {
-                shared.until_thawed().await;
-                let Some((_, reply)) = under_way.pop_front() else { continue };
-                if to.write_all(&reply).await.is_err() {
-                    return;
-                }
-            }
-        }
     }
 }

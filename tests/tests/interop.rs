@@ -246,3 +246,84 @@ async fn redis_py_cannot_release_our_lock() {
     guard.lease().ensure_held().unwrap();
     assert!(server.exists("order:42"));
 }
+
+/// Node.js with node-redlock and ioredis, if they are there: where `NODE_PATH` says.
+fn node() -> Option<OsString> {
+    let Some(node) = find_program("node") else {
+        println!("skipped: no node; install it, and node-redlock (npm install redlock@5.0.0-beta.2 ioredis)");
+        return None;
+    };
+    let mut require = Command::new(&node);
+    require
+        .args(["-e", "require('redlock'); require('ioredis')"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    if require.status().is_ok_and(|status| status.success()) {
+        return Some(node.into());
+    }
+    println!(
+        "skipped: node has no node-redlock; npm install redlock@5.0.0-beta.2 ioredis, and name the folder in NODE_PATH"
+    );
+    None
+}
+
+/// Runs `script` with a `redlock` on `server`, which tries once, and gives what it prints.
+fn node_redlock(node: &OsString, server: &RedisServer, script: &str) -> String {
+    let script = format!(
+        "const Redis = require('ioredis').default ?? require('ioredis');\n\
+         const Redlock = require('redlock').default ?? require('redlock');\n\
+         const redlock = new Redlock([new Redis({}, '127.0.0.1')], {{ retryCount: 0 }});\n\
+         const key = ['order:42'];\n\
+         (async () => {{ {script} }})().then(said => {{ console.log(said); process.exit(0); }});",
+        server.port()
+    );
+    let mut command = process::command(node);
+    let output = command.args(["-e", &script]).stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+const LOCK: &str = "return redlock.acquire(key, 60000).then(() => 'locked', () => 'refused');";
+
+#[tokio::test]
+async fn node_redlock_is_excluded_by_us_until_we_release() {
+    let Some(node) = node() else { return };
+    let (server, manager) = without_namespace().await;
+    let guard = manager.lock("order:42").acquire().await.unwrap();
+    assert_eq!(node_redlock(&node, &server, LOCK), "refused");
+    guard.lease().ensure_held().unwrap();
+    guard.release().await.unwrap();
+    assert_eq!(node_redlock(&node, &server, LOCK), "locked");
+}
+
+#[tokio::test]
+async fn node_redlock_excludes_us_until_it_releases() {
+    let Some(node) = node() else { return };
+    let (server, manager) = without_namespace().await;
+    assert_eq!(node_redlock(&node, &server, LOCK), "locked");
+    assert!(manager.lock("order:42").try_acquire().await.unwrap().is_none());
+    server.cli(&["DEL", "order:42"]);
+    let script = "const lock = await redlock.acquire(key, 60000); await lock.release(); return 'released';";
+    assert_eq!(node_redlock(&node, &server, script), "released");
+    let guard = manager.lock("order:42").try_acquire().await.unwrap();
+    assert!(guard.is_some(), "the lock is free");
+}
+
+#[tokio::test]
+async fn node_redlock_neither_extends_nor_releases_our_lock() {
+    let Some(node) = node() else { return };
+    let (server, manager) = without_namespace().await;
+    let guard = manager.lock("order:42").ttl(LONG).acquire().await.unwrap();
+    // It takes our lock for its own.
+    let held = "const held = await redlock.acquire(['another'], 60000); held.resources = key;\n\
+        const refused = [];\n\
+        await held.extend(600000).catch(() => refused.push('extend'));\n\
+        await held.release().catch(() => refused.push('release'));\n\
+        return refused.join();";
+    let refused = node_redlock(&node, &server, held);
+    assert!(refused.contains("extend"), "{refused}");
+    guard.lease().ensure_held().unwrap();
+    assert!(server.exists("order:42"));
+    guard.release().await.unwrap();
+}

@@ -49,6 +49,7 @@ impl<'a> Place<'a> {
         };
         place.waiter.waits_here();
         line.waiters.push_back(Arc::clone(&place.waiter));
+        line.promise_to_newcomer(place.waiter.started());
         let starts = line.contended();
         // The first to whom nothing is promised.
         let is_news = starts.is_none() && !line.trying && line.waiters.len() == line.promised + 1;

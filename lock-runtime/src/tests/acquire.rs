@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::Fence;
 use crate::backend::{Acquired, Leave};
-use crate::scripted::{self, AT_ONCE, Asked, Scripted, failed, ms, unknown, unsent};
+use crate::scripted::{AT_ONCE, Asked, Scripted, failed, ms, unknown, unsent};
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec};
 
 /// Longer than anything goes on in the background.
@@ -26,7 +26,7 @@ fn waiting(wait: Duration) -> Spec {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, scripted::claim("token"), terms).await
+    acquire(shared, key, terms).await
 }
 
 /// One call: its outcome, how long it took, and when its requests were sent.

@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 use tokio::time::advance;
 
 use super::*;
-use crate::backend::Applied;
 use crate::backend::memory::MemoryBackend;
+use crate::backend::{Applied, Failure, FailureKind, Renewed};
 use crate::clock::Clock;
 use crate::scripted::unknown;
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
@@ -45,7 +45,7 @@ fn hold(spec: &Spec) -> Hold {
     };
     let timeline = Arc::new(Timeline::on_paused(Handle::current(), backend));
     assert!(shared.present.enter());
-    Hold::new(grant, terms.hold, Arc::new(shared), timeline, telemetry)
+    Hold::new(grant, terms.hold, Arc::new(shared), Some(timeline), telemetry)
 }
 
 fn now() -> Moment {

@@ -1,7 +1,10 @@
 //! Who asks for those who wait, who is served, and to whom a lease is handed on; on the test's own clock.
 
+mod chain;
+
 use std::sync::Mutex;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -9,7 +12,7 @@ use super::*;
 use crate::acquire::acquire;
 use crate::backend::{Acquired, Released};
 use crate::ownership::Ownership;
-use crate::scripted::{self, AT_ONCE, Asked, Scripted, ms};
+use crate::scripted::{AT_ONCE, Asked, Scripted, ms};
 use crate::terms::{DEFAULT_TTL, DEFAULT_WAIT, Spec, Terms};
 use crate::{Fence, Key, LostReason};
 
@@ -38,7 +41,7 @@ fn backend(fences: &[u64]) -> Scripted {
 async fn acquired(shared: &Arc<Shared>, spec: &Spec) -> Result<Ownership, LockError> {
     let key = Key::from("k");
     let terms = Terms::new(spec, DEFAULT_TTL, DEFAULT_WAIT, &key).unwrap();
-    acquire(shared, scripted::claim("token"), terms).await
+    acquire(shared, key, terms).await
 }
 
 /// Who got the lock, with which fence, in their order.
@@ -51,7 +54,7 @@ async fn callers(shared: &Arc<Shared>, log: &Log, specs: &[Spec], holds: Duratio
         let (shared, log, spec) = (Arc::clone(shared), Arc::clone(log), *spec);
         callers.push(tokio::spawn(async move {
             let mut ownership = acquired(&shared, &spec).await.unwrap();
-            log.lock().unwrap().push((number, ownership.hold().fence.get()));
+            log.lock().unwrap().push((number, ownership.hold().fence().get()));
             sleep(holds).await;
             if let Some(ending) = ownership.end() {
                 ending.wait().await;
@@ -164,9 +167,12 @@ async fn a_lost_lease_is_handed_to_nobody_and_those_behind_are_asked_for_at_once
     let first = first.await.unwrap();
     assert!(!second.is_finished());
     // Its body goes on all the same.
+    let lost = Instant::now();
     first.hold().lose(LostReason::Missing);
     let second = second.await.unwrap();
-    assert_eq!(second.hold().fence.get(), 700);
+    // The question takes 10 ms; the promise would have lasted for a tenth of a second.
+    assert!(lost.elapsed() <= ms(11), "{:?}", lost.elapsed());
+    assert_eq!(second.hold().fence().get(), 700);
     drop(first);
     sleep(ms(1)).await;
     assert!(second.hold().lost_reason().is_none());
@@ -247,9 +253,9 @@ async fn a_first_caller_that_is_not_polled_keeps_nobody_waiting() {
     let mut asleep = Box::pin(acquired(&shared, &asleep));
     assert!(futures_util::poll!(asleep.as_mut()).is_pending());
     let second = timeout(ms(200), acquired(&shared, &spec())).await.unwrap().unwrap();
-    assert_eq!(second.hold().fence.get(), 70);
+    assert_eq!(second.hold().fence().get(), 70);
     drop(second);
-    assert_eq!(asleep.await.unwrap().hold().fence.get(), 80, "{:?}", backend.asked());
+    assert_eq!(asleep.await.unwrap().hold().fence().get(), 80, "{:?}", backend.asked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,6 +334,6 @@ async fn who_is_given_the_lock_has_it_although_a_subscriber_panics() {
     let (_, shared) = backend(&[70]).shared();
     let _listening = tracing::subscriber::set_default(Panics);
     let ownership = acquired(&shared, &spec()).await.unwrap();
-    assert_eq!(ownership.hold().fence.get(), 70);
+    assert_eq!(ownership.hold().fence().get(), 70);
     assert!(shared.timeline(&Key::from("k")).unwrap().holds().len() == 1);
 }

@@ -146,7 +146,7 @@ async fn a_lease_that_was_confirmed_before_a_disturbance_and_is_watched_after_it
     backend.disturbed.send_modify(|count| *count += 1);
     sleep(ms(1)).await;
     assert_eq!(backend.renewed.lock().unwrap().len(), 1);
-    before.timeline.watch(&before);
+    before.timeline().unwrap().watch(&before);
     sleep(ms(1)).await;
     assert_eq!(backend.renewed.lock().unwrap().len(), 2);
     // By more than the drift that a deadline reckons with.
@@ -154,4 +154,99 @@ async fn a_lease_that_was_confirmed_before_a_disturbance_and_is_watched_after_it
     let _after = hold(&shared, &Spec::fail(), false);
     sleep(ms(1)).await;
     assert_eq!(backend.renewed.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_began_together_are_renewed_in_few_requests_that_are_spread_in_time() {
+    const MANY: usize = 2_000;
+    let (backend, shared) = Scripted::default().shared();
+    let (began, period) = (Instant::now(), SECOND * 10);
+    let spec = Spec::fail().ttl(period * 3).renew_every(period);
+    let holds: Vec<_> = (0..MANY).map(|_| hold(&shared, &spec, false)).collect();
+    sleep(period + ms(1)).await;
+    let renewed = backend.renewed.lock().unwrap().clone();
+    let moments = backend.renewed_at.lock().unwrap().clone();
+    assert_eq!(renewed.iter().map(|(count, _)| count).sum::<usize>(), MANY);
+    // Each is up to a tenth of its period early.
+    assert!(moments[0] - began >= period * 9 / 10 - TOGETHER);
+    // What comes within so long goes together, and no more than that.
+    let most = usize::try_from(SECOND.as_millis() / TOGETHER.as_millis()).unwrap() + 1;
+    let requests = renewed.len();
+    assert!((most / 2..=most).contains(&requests), "{requests} requests");
+    let largest = renewed.iter().map(|(count, _)| *count).max().unwrap();
+    assert!(largest < MANY / 10, "{largest} of {MANY} were renewed in one moment");
+    assert!(moments.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(holds.iter().all(|hold| hold.remaining() > period * 5 / 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_began_together_are_not_renewed_together_for_ever() {
+    let (backend, shared) = Scripted::default().shared();
+    let (began, period) = (Instant::now(), SECOND);
+    let spec = Spec::fail().ttl(period * 3).renew_every(period);
+    let _holds: Vec<_> = (0..500).map(|_| hold(&shared, &spec, false)).collect();
+    sleep(period * 200).await;
+    // All of them, in the end, at any time of a period.
+    let renewed = backend.renewed.lock().unwrap().clone();
+    let moments = backend.renewed_at.lock().unwrap().clone();
+    let at = |from: Duration| {
+        let counts = moments.iter().zip(&renewed);
+        let counts = counts.filter(|(at, _)| (from..from + period / 10).contains(&(**at - began)));
+        counts.map(|(_, (count, _))| count).sum::<usize>()
+    };
+    for tenth in 0..9 {
+        let count = at(period * 199 + period / 10 * tenth);
+        assert!((10..=150).contains(&count), "{count} of 500 in a tenth of a period");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_renews_all_leases() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (_, shared) = Scripted::default().shared();
+    let spec = Spec::fail().ttl(SECOND * 3);
+    let mut holds = vec![hold(&shared, &spec, false)];
+    sleep(ms(1)).await;
+    let one = tasks();
+    holds.extend((0..1_000).map(|_| hold(&shared, &spec, false)));
+    for _ in 0..10 {
+        sleep(SECOND).await;
+        assert_eq!(tasks(), one, "the tasks grow with the leases");
+    }
+    assert!(holds.iter().all(|hold| hold.remaining() > SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_delays_no_other_lease() {
+    let (backend, shared) = Scripted::default().shared();
+    *backend.renewal.lock().unwrap() = RARE;
+    let spec = Spec::fail().ttl(SECOND * 30).renew_every(SECOND);
+    let stuck = hold(&shared, &spec, false);
+    sleep(SECOND).await;
+    assert_eq!(backend.renewed.lock().unwrap().len(), 1, "it is under way");
+    *backend.renewal.lock().unwrap() = AT_ONCE;
+    let other = hold(&shared, &spec, false);
+    for _ in 0..20 {
+        sleep(SECOND).await;
+        assert!(other.remaining() > SECOND * 28, "{:?}", other.remaining());
+    }
+    assert!(stuck.remaining() < SECOND * 10, "it was answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_hold_ends_a_lease_on_time_although_a_renewal_hangs() {
+    let (backend, shared) = Scripted::default().shared();
+    let spec = Spec::fail().ttl(SECOND * 3).renew_every(SECOND).max_hold(SECOND * 4);
+    let held = hold(&shared, &spec, false);
+    let began = Instant::now();
+    sleep(ms(2_200)).await;
+    // Confirmed beyond that by now.
+    assert!(held.deadline().since(Clock::Paused.now()) > SECOND * 2);
+    *backend.renewal.lock().unwrap() = RARE;
+    held.lost().await;
+    assert_eq!(
+        (held.lost_reason(), began.elapsed()),
+        (Some(LostReason::MaxHold), SECOND * 4)
+    );
+    assert_eq!(backend.renewed.lock().unwrap().len(), 3, "one hangs");
 }

@@ -40,6 +40,8 @@ pub(crate) struct Scripted {
     pub(crate) route: AtomicU64,
     /// How many leases each renewal was about, and how long it had; all of them are extended.
     pub(crate) renewed: Mutex<Vec<(usize, Duration)>>,
+    /// The moments of these.
+    pub(crate) renewed_at: Mutex<Vec<Instant>>,
     /// How long a renewal takes.
     pub(crate) renewal: Mutex<Duration>,
     /// Counts what may have lost locks.
@@ -164,7 +166,7 @@ impl Scripted {
 /// A hold of the lock `k` that was granted just now, renewed and watched.
 pub(crate) fn hold(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Arc<Hold> {
     let hold = unwatched(shared, spec, doubtful);
-    hold.timeline.watch(&hold);
+    hold.timeline().unwrap().watch(&hold);
     hold
 }
 
@@ -186,7 +188,13 @@ pub(crate) fn unwatched(shared: &Arc<Shared>, spec: &Spec, doubtful: bool) -> Ar
     };
     let telemetry = Telemetry::here(false);
     assert!(shared.present.enter());
-    Arc::new(Hold::new(grant, terms.hold, Arc::clone(shared), timeline, telemetry))
+    Arc::new(Hold::new(
+        grant,
+        terms.hold,
+        Arc::clone(shared),
+        Some(timeline),
+        telemetry,
+    ))
 }
 
 pub(crate) fn claim(token: &str) -> Claim {
@@ -238,6 +246,7 @@ impl Backend for Scripted {
         each: &'a EachRenewed<'a>,
     ) -> BoxFuture<'a, ()> {
         self.renewed.lock().unwrap().push((claims.len(), within));
+        self.renewed_at.lock().unwrap().push(Instant::now());
         let takes = *self.renewal.lock().unwrap();
         Box::pin(async move {
             sleep(takes).await;

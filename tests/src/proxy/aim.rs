@@ -1,4 +1,4 @@
-//! Which request a proxy is to do something about.
+//! Which request a proxy is to do something about, and which reply.
 
 /// The request of a number among those that contain some bytes.
 #[derive(Debug)]
@@ -42,4 +42,24 @@ impl Aim {
 
 pub(super) fn contains(request: &[u8], bytes: &[u8]) -> bool {
     bytes.is_empty() || request.windows(bytes.len()).any(|window| window == bytes)
+}
+
+/// Which of the server's words never come.
+#[derive(Debug, Default)]
+pub(super) enum Swallow {
+    #[default]
+    Nothing,
+    /// What contains these bytes.
+    What(Vec<u8>),
+    Everything,
+}
+
+impl Swallow {
+    pub(super) fn takes(&self, reply: &[u8]) -> bool {
+        match self {
+            Swallow::Nothing => false,
+            Swallow::What(bytes) => contains(reply, bytes),
+            Swallow::Everything => true,
+        }
+    }
 }

@@ -244,3 +244,47 @@ async fn a_body_that_a_shutdown_stops_is_dropped_under_the_lock() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_body_that_is_awaited_in_one_step_is_dropped_under_the_lock_when_it_is_stopped() {
+    each_backend(async |fixture: Fixture| {
+        let (gate, log) = (Gate::default(), Log::default());
+        let witness = witnesses(&fixture, &log);
+        let call = plain(
+            fixture.manager().clone(),
+            gate.clone(),
+            End::Returns,
+            witness("local"),
+            witness("used"),
+            witness("unused"),
+            witness("underscored"),
+            witness("unnamed"),
+        );
+        let call = tokio::spawn(call);
+        gate.entered().await;
+        fixture.manager().shutdown(std::time::Duration::ZERO).await;
+        assert!(matches!(call.await.unwrap(), Err(BodyError::Lock(error)) if error.is_lost()));
+        let names = ["local", "used", "unused", "underscored", "unnamed"];
+        assert_all_held(&fixture, End::Cancelled, &log, &names).await;
+    })
+    .await;
+}
+
+#[distributed_lock(key = "job", ttl = "3s", renew = "300ms", max_hold = "3s", manager = locks)]
+async fn at_most(locks: LockManager, local: Witness, used: Witness) -> Result<(), BodyError> {
+    let (_local, _) = (local, &used);
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_body_that_max_hold_ends_is_dropped_under_the_lock() {
+    each_backend(async |fixture: Fixture| {
+        let log = Log::default();
+        let witness = witnesses(&fixture, &log);
+        let call = at_most(fixture.manager().clone(), witness("local"), witness("used"));
+        let error = crate::support::soon("max_hold is over", call).await.unwrap_err();
+        assert!(matches!(error, BodyError::Lock(error) if error.is_lost()));
+        assert_all_held(&fixture, End::Cancelled, &log, &["local", "used"]).await;
+    })
+    .await;
+}

@@ -56,8 +56,8 @@ async fn a_single_waiter_is_served_after_a_bounded_number_of_the_others_holds() 
         longest_row(&holds) > 1,
         "no lease was handed on, so this showed nothing"
     );
-    // The lease of now, and the one of a claim that came before: 65 holds each.
-    assert!(typical <= 130, "the single one bore {typical} holds of the others");
+    // The lease of now, and the one of a claim that came before: 256 holds each.
+    assert!(typical <= 512, "the single one bore {typical} holds of the others");
 }
 
 #[tokio::test]

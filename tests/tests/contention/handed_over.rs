@@ -1,12 +1,15 @@
 //! A lease that is handed on inside a process: how often, how long, to whom, and when it is lost.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lock_runtime::{LockManager, LostReason, current};
-use lock_tests::{Fixture, RedisServer, eventually};
+use lock_runtime::{LockError, LockManager, LostReason, current, distributed_lock};
+use lock_tests::{Fixture, RedisServer, each_backend, eventually};
 
-use crate::support::{LATE, Room, SOON, Waiting, ask, hold, job, manager, ms, served, soon, until_in_line, within};
+use crate::support::{
+    LATE, Room, SOON, Visit, Waiting, ask, hold, job, manager, ms, served, soon, until_in_line, until_they_wait, within,
+};
 
 /// The token that the server has for each hold, hold by hold, when so many wait at once for a lock that another process
 /// gives free, each with a body as long as this.
@@ -45,17 +48,17 @@ fn runs(tokens: &[String]) -> Vec<usize> {
 }
 
 fn no_token_comes_back(tokens: &[String]) {
-    let different: std::collections::HashSet<_> = tokens.iter().collect();
+    let different: HashSet<_> = tokens.iter().collect();
     assert_eq!(different.len(), runs(tokens).len(), "a token came back");
 }
 
 #[tokio::test]
-async fn a_lease_is_handed_on_at_most_64_times() {
-    let tokens = tokens(true, 300, Duration::ZERO).await;
+async fn a_lease_has_at_most_256_holds() {
+    let tokens = tokens(true, 1_000, Duration::ZERO).await;
     no_token_comes_back(&tokens);
     let runs = runs(&tokens);
     println!("holds under each token: {runs:?}");
-    assert!(runs.iter().all(|run| *run <= 65), "{runs:?}");
+    assert!(runs.iter().all(|run| *run <= 256), "{runs:?}");
     assert!(runs.len() < 100, "hardly any lease was handed on: {runs:?}");
 }
 
@@ -190,6 +193,70 @@ async fn a_lease_is_renewed_for_whoever_has_it_after_hand_overs() {
     guard.release().await.unwrap();
     let order = served(waiting, &Room::default()).await;
     assert_eq!(order, [0, 1]);
+}
+
+/// Takes its time to go, and is in the room until then.
+struct Slow(Option<Visit>);
+
+impl Slow {
+    fn enters(&mut self, visit: Visit) {
+        self.0 = Some(visit);
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(ms(2));
+        drop(self.0.take());
+    }
+}
+
+#[distributed_lock(key = "job", ttl = "10m", on_conflict = "retry", wait = "10m", manager = locks)]
+async fn leaves_with_its_parameters(
+    locks: &LockManager,
+    who: usize,
+    room: &Room,
+    tokens: &Mutex<HashSet<String>>,
+    mut slow: Slow,
+) -> Result<(), LockError> {
+    let holder = locks.inspect("job").await?.expect("it is held");
+    tokens.lock().unwrap().insert(holder.token().to_owned());
+    slow.enters(room.enter(who, &current().unwrap()));
+    match who % 3 {
+        0 => {}
+        1 => tokio::task::yield_now().await,
+        _ => panic!("this body panics because the test wants it to"),
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_handed_on_when_all_that_the_body_had_is_gone() {
+    const WAITERS: usize = 30;
+    each_backend(async |fixture: Fixture| {
+        let locks = manager(&fixture, true).await;
+        let guard = hold(fixture.another_manager()).await;
+        let (room, tokens) = (Room::default(), Arc::<Mutex<HashSet<String>>>::default());
+        let calls: Vec<_> = (0..WAITERS)
+            .map(|who| {
+                let (locks, room, tokens) = (locks.clone(), room.clone(), Arc::clone(&tokens));
+                tokio::spawn(async move { leaves_with_its_parameters(&locks, who, &room, &tokens, Slow(None)).await })
+            })
+            .collect();
+        until_they_wait(&fixture, 1).await;
+        guard.release().await.unwrap();
+        for (who, call) in calls.into_iter().enumerate() {
+            let ended = within(LATE, "a call ends", call).await;
+            match ended {
+                Ok(ran) => ran.unwrap(),
+                Err(panicked) => assert_eq!(who % 3, 2, "{panicked}"),
+            }
+        }
+        assert_eq!(room.counts(WAITERS), [1; WAITERS]);
+        let leases = tokens.lock().unwrap().len();
+        assert!(fixture.server().is_none() || leases < WAITERS, "no lease was handed on");
+    })
+    .await;
 }
 
 #[tokio::test]

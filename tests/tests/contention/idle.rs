@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use lock_tests::{RedisServer, eventually};
+use lock_tests::{ClusterGroup, RedisServer, RedlockGroup, SentinelGroup, eventually};
 
 use crate::neighbour::Neighbour;
 use crate::support::LATE;
@@ -60,4 +60,22 @@ async fn an_idle_program_on_redis_wakes_at_most_once_a_second() {
 #[tokio::test]
 async fn an_idle_program_on_the_in_process_backend_wakes_at_most_once_a_second() {
     wakes_seldom("memory://idle").await;
+}
+
+#[tokio::test]
+async fn an_idle_program_behind_sentinels_wakes_at_most_once_a_second() {
+    let group = SentinelGroup::start();
+    wakes_seldom(&group.url()).await;
+}
+
+#[tokio::test]
+async fn an_idle_program_on_a_cluster_wakes_at_most_once_a_second() {
+    let cluster = ClusterGroup::start();
+    wakes_seldom(&cluster.url()).await;
+}
+
+#[tokio::test]
+async fn an_idle_program_on_independent_servers_wakes_at_most_once_a_second() {
+    let group = RedlockGroup::start(5);
+    wakes_seldom(&group.url()).await;
 }

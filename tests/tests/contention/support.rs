@@ -88,7 +88,7 @@ pub(crate) fn ask(request: LockRequest) -> Waiting {
 pub(crate) async fn until_in_line(server: &RedisServer, processes: usize) {
     let claims = processes.to_string();
     eventually(&format!("{claims} processes stand in line"), LATE, async || {
-        server.cli(&["ZCARD", "distributed-lock:line:lock:job"]) == claims
+        server.cli(&["LLEN", "distributed-lock:line:lock:job"]) == claims
     })
     .await;
 }

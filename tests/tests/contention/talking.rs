@@ -103,3 +103,26 @@ async fn a_turn_costs_no_more_commands_when_more_wait() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_costs_the_server_a_look_at_the_line_and_no_more() {
+    let server = RedisServer::start();
+    let locks = LockManager::connect(&server.url()).await.unwrap();
+    // Until the scripts are known, and the connections are there.
+    for _ in 0..10 {
+        locks.lock("job").ttl(LONG).run(async {}).await.unwrap();
+    }
+    scripts(&server);
+    for _ in 0..10 {
+        locks.lock("job").ttl(LONG).run(async {}).await.unwrap();
+    }
+    let stats = server.cli(&["INFO", "commandstats"]);
+    let calls = stats.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((name, rest.split(',').next()?.parse::<u64>().ok()?))
+    });
+    // A line is a list.
+    let lists = ["rpush", "lpop", "lindex", "lrange", "lset", "lrem", "llen"];
+    let line: Vec<_> = calls.filter(|(name, _)| lists.contains(name)).collect();
+    assert_eq!(line, [("lpop", 10)], "ten calls");
+}

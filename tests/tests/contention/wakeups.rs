@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lock_runtime::{LockGuard, LockManager};
+use lock_runtime::{LockGuard, LockManager, LockManagerBuilder};
 use lock_tests::{Fixture, Proxy, RedisServer, each_backend};
 
 use crate::neighbour::Neighbour;
-use crate::support::{LONG, Room, SOON, Waiting, all_served, ask, hold, job, ms, until_in_line, usual, within};
+use crate::support::{LATE, LONG, Room, SOON, Waiting, all_served, ask, hold, job, ms, until_in_line, usual, within};
 
 /// A wait without a wake-up: half a second, the usual re-check, and room for a loaded machine.
 const RECHECK: Duration = Duration::from_secs(3);
@@ -20,15 +20,26 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
+    scene_with(|builder| builder).await
+}
+
+async fn scene_with(waiters: impl FnOnce(LockManagerBuilder) -> LockManagerBuilder) -> Scene {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server);
     let (holder, locks) = (
         LockManager::connect(&server.url()).await.unwrap(),
-        LockManager::connect(&proxy.url()).await.unwrap(),
+        waiters(LockManager::builder().url(proxy.url()))
+            .connect()
+            .await
+            .unwrap(),
     );
     let guard = hold(&holder).await;
     let waiting = (0..5).map(|_| ask(usual(&locks))).collect();
     until_in_line(&server, 1).await;
+    lock_tests::eventually("they listen", SOON, async || {
+        server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().count() == 1
+    })
+    .await;
     Scene {
         server,
         proxy,
@@ -112,6 +123,32 @@ async fn a_release_while_all_replies_are_swallowed_wakes_within_the_re_check_aft
 }
 
 #[tokio::test]
+async fn a_grant_whose_message_alone_is_lost_is_found_by_the_re_check() {
+    // On the runtime of those who wait, and on the one subscription for all.
+    for near in [true, false] {
+        let scene = scene_with(|builder| builder.connection_per_runtime(near)).await;
+        let (lost, connections) = (scene.proxy.lost_replies(), scene.proxy.connections());
+        scene.proxy.swallow_what_contains("distributed-lock:granted:");
+        let Scene {
+            server: _server,
+            proxy,
+            guard,
+            waiting,
+        } = scene;
+        guard.release().await.unwrap();
+        lock_tests::eventually("the message is lost", SOON, async || proxy.lost_replies() > lost).await;
+        proxy.swallow_replies(false);
+        let order = within(RECHECK, "the next look", all_served(waiting, &Room::default())).await;
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+        assert_eq!(
+            proxy.connections(),
+            connections,
+            "nothing else than the message was lost"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_release_in_the_moment_of_a_reconnection_wakes_within_the_re_check() {
     for _ in 0..5 {
         let scene = scene().await;
@@ -135,7 +172,7 @@ async fn a_manager_has_one_subscription_for_all_its_keys() {
         waiting.push(ask(locks.lock(&*key).ttl(LONG).wait(LONG)));
     }
     lock_tests::eventually("all wait", SOON * 4, async || {
-        server.cli(&["ZCARD", "distributed-lock:line:lock:job:49"]) == "1"
+        server.cli(&["LLEN", "distributed-lock:line:lock:job:49"]) == "1"
     })
     .await;
     let subscribers = server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]);
@@ -143,6 +180,73 @@ async fn a_manager_has_one_subscription_for_all_its_keys() {
     drop(guards);
     for call in waiting {
         drop(within(SOON, "a waiter is woken", call).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_grow_neither_with_the_keys_nor_with_those_who_wait() {
+    const KEYS: usize = 20;
+    // One for all, and one more on each runtime on which somebody waits.
+    for (near, most) in [(false, 1), (true, 1 + 2)] {
+        let server = RedisServer::start();
+        let builder = || LockManager::builder().url(server.url()).connection_per_runtime(near);
+        let (holder, locks) = (builder().connect().await.unwrap(), builder().connect().await.unwrap());
+        let mut guards = Vec::new();
+        for number in 0..2 * KEYS {
+            let held = holder.lock(format!("job:{number}")).ttl(LONG).acquire();
+            guards.push(held.await.unwrap());
+        }
+        let runtimes: Vec<_> = (0..2)
+            .map(|_| {
+                tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .enable_all()
+                    .build()
+            })
+            .map(Result::unwrap)
+            .collect();
+        let mut waiting = Vec::new();
+        for (which, runtime) in runtimes.iter().enumerate() {
+            let locks = locks.clone();
+            let wait = async move {
+                // Calls one after the other, so that this runtime has a connection of its own where there may be one.
+                for _ in 0..5 {
+                    locks.lock("own").run(async {}).await.unwrap();
+                }
+                // Several for each key, of whom some look again seldom.
+                let request = |number: usize| {
+                    let request = locks.lock(format!("job:{}", which * KEYS + number % KEYS));
+                    let request = request.ttl(LONG).wait(LONG);
+                    if number.is_multiple_of(2) {
+                        request.backoff(Duration::from_secs(50), Duration::from_secs(55))
+                    } else {
+                        request
+                    }
+                };
+                (0..KEYS * 3).map(|number| ask(request(number))).collect::<Vec<_>>()
+            };
+            waiting.extend(runtime.spawn(wait).await.unwrap());
+        }
+        lock_tests::eventually("all wait", LATE, async || {
+            (0..2 * KEYS)
+                .all(|number| server.cli(&["LLEN", &format!("distributed-lock:line:lock:job:{number}")]) == "1")
+        })
+        .await;
+        let mut subscribers = String::new();
+        lock_tests::eventually(&format!("there are at most {most} subscriptions"), SOON, async || {
+            subscribers = server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+            (1..=most).contains(&subscribers.lines().count())
+        })
+        .await;
+        // One channel each, so that keys cost nothing there either.
+        assert!(
+            subscribers.lines().all(|line| line.contains(" sub=1 ")),
+            "{subscribers}"
+        );
+        drop(waiting);
+        for runtime in runtimes {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -205,6 +309,21 @@ async fn a_lease_that_is_never_renewed_wakes_the_next_when_it_expires_and_not_be
         assert_eq!(order, [0, 1, 2]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_expiry_wakes_the_next_although_the_server_looks_for_no_expired_keys() {
+    let server = RedisServer::start();
+    server.cli(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+    let connect = || LockManager::connect(server.url());
+    let (holder, locks) = (connect().await.unwrap(), connect().await.unwrap());
+    let ttl = ms(1200);
+    let _holder = job(&holder).ttl(ttl).never_renew().acquire().await.unwrap();
+    let waiting = ask(job(&locks));
+    let guard = within(ttl + SOON, "a timer of its own wakes it", waiting)
+        .await
+        .unwrap();
+    guard.release().await.unwrap();
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
     reason = "a test that cannot go on fails, and says why"
 )]
 
+mod batch;
 mod cancelled;
 mod connect;
 mod dropped;

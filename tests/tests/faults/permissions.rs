@@ -12,9 +12,7 @@ const COMMANDS: [&str; 8] = ["EVAL", "EVALSHA", "GET", "SET", "DEL", "PTTL", "PE
 /// The commands that wake-ups need.
 const WAKE_UPS: [&str; 3] = ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
 /// The commands that it takes to be served in turn. Locks work without.
-const LINE: [&str; 9] = [
-    "GETSET", "ZADD", "ZCARD", "ZPOPMIN", "ZRANGE", "ZREM", "HGET", "HSET", "HDEL",
-];
+const LINE: [&str; 7] = ["GETSET", "RPUSH", "LPOP", "LINDEX", "LRANGE", "LSET", "LREM"];
 const KEYS: [&str; 2] = ["~lock:*", "~distributed-lock:*"];
 const CHANNELS: &str = "&distributed-lock:*";
 

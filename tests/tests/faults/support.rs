@@ -68,7 +68,7 @@ pub(crate) async fn until_subscribed(server: &RedisServer, key: &str) {
     eventually(
         "a waiter stands in line, and has subscribed before that",
         LATE,
-        async || server.cli(&["ZCARD", &line]) == "1",
+        async || server.cli(&["LLEN", &line]) == "1",
     )
     .await;
 }

@@ -1,8 +1,9 @@
 //! Several workers share the calls of a namespace; those of another namespace have no part in it.
 
+use lock_runtime::LockManager;
 use lock_tests::{Fixture, each_backend};
 
-use crate::support::{Act, Shop, Working, counts, done, hold_key, key, no_violation, stored};
+use crate::support::{Act, SOON, Shop, Working, counts, done, hold, hold_key, key, no_violation, stored};
 
 #[tokio::test]
 async fn two_workers_share_the_calls() {
@@ -117,4 +118,25 @@ async fn an_empty_namespace_has_its_calls_too() {
         worker.stop().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_stored_in_this_process_lives_as_long_as_it_does() {
+    const URL: &str = "memory://as-long-as-the-process";
+    let locks = LockManager::connect(URL).await.unwrap();
+    let shop = Shop::on(&locks);
+    let guard = hold(&locks, 7).await;
+    let ticket = shop.store(7, "later", Act::Note).await;
+    guard.release().await.unwrap();
+    locks.shutdown(SOON).await;
+    // Nobody is left who has anything to do with it.
+    drop((shop, locks));
+
+    let locks = LockManager::connect(URL).await.unwrap();
+    assert_eq!(counts(&locks).await, [0, 1, 0, 0]);
+    let shop = Shop::on(&locks);
+    let worker = shop.work(&locks);
+    done(&locks, ticket).await;
+    assert_eq!(shop.ended(), ["later"]);
+    worker.stop().await;
 }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod benchmarks;
 mod dependencies;
 mod names;
 mod readme;

@@ -90,6 +90,56 @@ async fn leases_on_all_nodes_are_renewed() {
 }
 
 #[tokio::test]
+async fn the_leases_of_each_slot_are_renewed_in_one_request() {
+    const LEASES: usize = 20;
+    let cluster = ClusterGroup::start();
+    let manager = manager(&cluster.url(), "one").await;
+    // Two slots of one node, and one of each other.
+    let tags = [(0, "a"), (0, "b"), (1, "a"), (2, "a")].map(|(node, prefix)| cluster.key_on(node, prefix));
+    let mut guards = Vec::new();
+    for tag in &tags {
+        for number in 0..LEASES {
+            let key = format!("{{{tag}}}{number}");
+            guards.push(manager.lock(&*key).ttl(LONG).acquire().await.unwrap());
+            let node = cluster.node(cluster.node_of(tag));
+            assert_eq!(node.cli(&["PEXPIRE", &full(&key), "300000"]), "1");
+        }
+    }
+    let calls = |command: &str| -> usize {
+        let line = format!("cmdstat_{command}:calls=");
+        let of = |node: &RedisServer| -> usize {
+            let stats = node.cli(&["INFO", "commandstats"]);
+            let found = stats.lines().find_map(|each| each.strip_prefix(&line));
+            found.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+        };
+        cluster.nodes().iter().map(of).sum()
+    };
+    // No renewal is due for minutes; a new connection to a node is a reason to renew all of them.
+    for node in cluster.nodes() {
+        node.cli(&["CONFIG", "RESETSTAT"]);
+        node.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+    for tag in &tags {
+        let held = manager.inspect(format!("{{{tag}}}0")).await.unwrap();
+        assert!(held.is_some());
+    }
+    eventually("all are renewed", LATE, async || {
+        let mut nodes = cluster.nodes().iter();
+        nodes.all(|node| locks(node).iter().all(|key| node.ttl(key).unwrap() > LONG / 2))
+    })
+    .await;
+    assert!(guards.iter().all(|guard| guard.lease().is_held()));
+    let (requests, renewed) = (calls("evalsha"), calls("pexpire"));
+    println!("{requests} requests renewed {renewed} times a lease");
+    // Each look once more where its connection was dead, and each slot where the script was unknown.
+    let looks = tags.len() * 3;
+    assert!(
+        requests <= renewed / LEASES + looks,
+        "{requests} requests renewed {renewed} times a lease"
+    );
+}
+
+#[tokio::test]
 async fn one_named_node_is_enough_for_all_locks_and_their_fences() {
     let cluster = ClusterGroup::start();
     let url = format!("redis+cluster://127.0.0.1:{}", cluster.node(2).port());

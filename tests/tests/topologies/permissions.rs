@@ -13,9 +13,7 @@ const LOCKS: [&str; 8] = ["EVAL", "EVALSHA", "GET", "SET", "DEL", "PTTL", "PEXPI
 /// The commands that wake-ups need.
 const WAKE_UPS: [&str; 3] = ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
 /// The commands that it takes to be served in turn.
-const LINE: [&str; 9] = [
-    "GETSET", "ZADD", "ZCARD", "ZPOPMIN", "ZRANGE", "ZREM", "HGET", "HSET", "HDEL",
-];
+const LINE: [&str; 7] = ["GETSET", "RPUSH", "LPOP", "LINDEX", "LRANGE", "LSET", "LREM"];
 const PATTERNS: [&str; 3] = ["~lock:*", "~distributed-lock:*", "&distributed-lock:*"];
 
 const USER: &str = "locker";

@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use crate::support::{LATE, LONG, SOON, conflicts, manager, until_no_lock_is_left, within};
 
 /// A manager whose calls on this runtime go over lanes to all members.
-async fn with_lanes(group: &RedlockGroup) -> LockManager {
+pub(crate) async fn with_lanes(group: &RedlockGroup) -> LockManager {
     let manager = manager(&group.url(), "one").await;
     eventually("calls go over lanes", LATE, async || {
         manager.lock("warm-up").run(async {}).await.unwrap();

@@ -7,7 +7,7 @@ mod listening;
 mod store;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -21,28 +21,70 @@ use crate::clock::Clock;
 /// One store of locks. Everything completes at once.
 pub(crate) struct MemoryBackend {
     store: Arc<Store>,
+    /// By which others find the store.
+    name: Option<String>,
+}
+
+/// The stores that everybody in this process sees who gives the same name.
+static NAMED: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Names {
+    stores: HashMap<String, Named>,
+    /// The largest fence that a store has given whose last user is gone: the next one of its name gives larger ones, also
+    /// where those were ahead of the clock.
+    fence: u64,
+}
+
+#[derive(Default)]
+struct Named {
+    store: Weak<Store>,
+    /// It goes with its last user, unless it has calls: they wait for a worker as long as the process lives.
+    #[cfg(feature = "queue")]
+    kept: Option<Arc<Store>>,
+}
+
+fn named() -> MutexGuard<'static, Names> {
+    // A panic while the map was locked cannot have left it half-changed.
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryBackend {
     /// A store that nobody else sees.
     pub(crate) fn private() -> Self {
         Self {
-            store: Arc::new(Store::default()),
+            store: Arc::default(),
+            name: None,
         }
     }
 
-    /// The store that everybody in this process sees who gives the same `name`. It goes with its last user.
+    /// The store of this name.
     pub(crate) fn named(name: &str) -> Self {
-        static STORES: LazyLock<Mutex<HashMap<String, Weak<Store>>>> = LazyLock::new(Mutex::default);
-        // A panic while the map was locked cannot have left it half-changed.
-        let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.retain(|_, store| store.strong_count() > 0);
-        if let Some(store) = stores.get(name).and_then(Weak::upgrade) {
-            return Self { store };
+        let mut names = named();
+        names.stores.retain(|_, named| named.store.strong_count() > 0);
+        let fence = names.fence;
+        let entry = names.stores.entry(name.to_owned()).or_default();
+        let store = entry.store.upgrade().unwrap_or_else(|| Arc::new(Store::after(fence)));
+        entry.store = Arc::downgrade(&store);
+        Self {
+            store,
+            name: Some(name.to_owned()),
         }
-        let store = Arc::new(Store::default());
-        stores.insert(name.to_owned(), Arc::downgrade(&store));
-        Self { store }
+    }
+}
+
+impl Drop for MemoryBackend {
+    fn drop(&mut self) {
+        if self.name.is_none() {
+            return;
+        }
+        let mut names = named();
+        names.fence = names.fence.max(self.store.last_fence());
+        #[cfg(feature = "queue")]
+        if let Some(named) = self.name.as_ref().and_then(|name| names.stores.get_mut(name)) {
+            // What was kept until now is this store, which is still there.
+            named.kept = self.store.has_calls().then(|| Arc::clone(&self.store));
+        }
     }
 }
 
@@ -109,5 +151,21 @@ impl Backend for MemoryBackend {
 
     fn wakeup(&self, name: &str, _runtime: &Handle) -> Box<dyn Wakeup> {
         Box::new(Listener::new(Arc::clone(&self.store), name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_gives_larger_fences_than_one_of_its_name_that_is_gone() {
+        let named = || MemoryBackend::named("fences");
+        let ahead = named().store.last_fence() + 1;
+        drop(MemoryBackend {
+            store: Arc::new(Store::after(ahead)),
+            name: Some("fences".to_owned()),
+        });
+        assert!(named().store.last_fence() >= ahead);
     }
 }

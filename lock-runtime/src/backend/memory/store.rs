@@ -81,6 +81,17 @@ impl Fences {
 }
 
 impl Store {
+    /// One whose fences are larger than this one.
+    pub(super) fn after(fence: u64) -> Self {
+        let store = Self::default();
+        store.tables().fences.last = fence;
+        store
+    }
+
+    pub(super) fn last_fence(&self) -> u64 {
+        self.tables().fences.last
+    }
+
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         // No operation panics half-way through a change, so a poisoned table is still a whole one.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,6 +101,13 @@ impl Store {
     pub(super) fn shelf(&self, namespace: &str) -> Arc<Shelf> {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(shelves.entry(namespace.to_owned()).or_default())
+    }
+
+    /// Whether a call is stored here that has not ended, or is a dead letter.
+    #[cfg(feature = "queue")]
+    pub(super) fn has_calls(&self) -> bool {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.values().any(|shelf| shelf.has_calls())
     }
 
     /// Makes `claim` the holder if nobody else is, and nobody waits to be. `clock`: what `now` is read from, as below.

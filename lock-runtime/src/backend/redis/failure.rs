@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use super::super::{Applied, Failure, FailureKind};
 
 /// What a user may need, in one place. `README.md` says the same by topology.
-const PERMISSIONS: &str = "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE; to be served in turn GETSET, ZADD, ZCARD, ZPOPMIN, ZRANGE, ZREM, HGET, HSET, HDEL; for a database other than 0 SELECT; with `min_replicas` WAIT; behind sentinels ROLE; in a cluster CLUSTER|SLOTS; on independent servers (redlock) INFO; for stored calls (`on_conflict = \"queue\"`) HGET, HSET, HDEL, ZADD, ZREM, ZSCORE, ZCARD, ZCOUNT, ZRANGE, ZRANGEBYSCORE; on the namespace's keys and on the keys and channels distributed-lock:*";
+const PERMISSIONS: &str = "the Redis user lacks a permission; it needs EVAL, EVALSHA, GET, SET, DEL, PTTL, PEXPIRE, TIME, PUBLISH, SUBSCRIBE, UNSUBSCRIBE; to be served in turn GETSET, RPUSH, LPOP, LINDEX, LRANGE, LSET, LREM; for a database other than 0 SELECT; with `min_replicas` WAIT; behind sentinels ROLE; in a cluster CLUSTER|SLOTS; on independent servers (redlock) INFO; for stored calls (`on_conflict = \"queue\"`) HGET, HSET, HDEL, ZADD, ZREM, ZSCORE, ZCARD, ZCOUNT, ZRANGE, ZRANGEBYSCORE; on the namespace's keys and on the keys and channels distributed-lock:*";
 
 pub(in crate::backend) fn classify(error: RedisError) -> Failure {
     let (kind, applied, advice) = judge(&error);

@@ -7,13 +7,12 @@ local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'table' then
   return held
 end
-local is_free, is_in_line = not held, false
-local waiting = redis.pcall('ZCARD', KEYS[3])
-if type(waiting) ~= 'table' and waiting > 0 then
-  if is_free then
-    held = grant(waiting)
-  end
-  is_in_line = held ~= me or not is_free
+local is_free = not held
+local may_stand = true
+-- Not LPOP: behind a write a server lets all others through where it is out of memory.
+if is_free and type(redis.pcall('LINDEX', KEYS[3], 0)) == 'string' then
+  held = grant()
+  may_stand = held ~= me
 end
 if not held or held == me then
   -- Its own from an earlier call or by a release, perhaps for its first lease only: PEXPIRE, which works when the server
@@ -34,21 +33,21 @@ if not held or held == me then
     end
     return refused
   end
-  if is_in_line then
-    redis.pcall('ZREM', KEYS[3], me)
-    redis.pcall('HDEL', KEYS[4], me)
+  if may_stand then
+    leave()
   end
   return fence
 end
-local place = now + ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[7] .. ' ' .. ARGV[6]
-local stands = redis.pcall('ZADD', KEYS[3], 'NX', micros, me)
-if type(stands) ~= 'table' then
-  if type(redis.pcall('HSET', KEYS[4], me, place)) == 'table' then
-    redis.pcall('ZREM', KEYS[3], me)
-  elseif redis.call('PTTL', KEYS[4]) < tonumber(ARGV[5]) then
-    -- Both have the same time, and twice as much as is needed, so that it need not be set again by each question.
-    redis.call('PEXPIRE', KEYS[3], 2 * ARGV[5])
-    redis.call('PEXPIRE', KEYS[4], 2 * ARGV[5])
-  end
+local place = now + ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7] .. ' ' .. me
+local _, index = own_place()
+local stands
+if index then
+  stands = redis.pcall('LSET', KEYS[3], index, place)
+else
+  stands = redis.pcall('RPUSH', KEYS[3], place)
+end
+if not (type(stands) == 'table' and stands.err) and redis.call('PTTL', KEYS[3]) < tonumber(ARGV[5]) then
+  -- Twice as much as is needed, so that it need not be set again by each question.
+  redis.call('PEXPIRE', KEYS[3], 2 * ARGV[5])
 end
 return {0, redis.call('PTTL', KEYS[1]), held}

@@ -36,3 +36,28 @@ pub fn load(folder: &Path) -> Result<Vec<Row>> {
     rows.sort_by(|one, other| (one.line, &one.name).cmp(&(other.line, &other.name)));
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    //! What a run has found outlives it.
+
+    use super::{load, save};
+    use crate::Row;
+
+    #[test]
+    fn what_is_saved_is_loaded_in_the_order_of_the_table() {
+        let folder = std::env::temp_dir().join(format!("bench-rows-{}", std::process::id()));
+        let mut later = Row::new(2, "a", "what comes later").samples("µs");
+        later.variant("raw").sample(&[1.0, 2.0]);
+        let earlier = Row::new(1, "b", "what comes first");
+        for row in [&later, &earlier] {
+            save(&folder, row).unwrap();
+        }
+        let loaded = load(&folder).unwrap();
+        let names: Vec<_> = loaded.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(loaded[1].variants[0].samples, [1.0, 2.0]);
+        assert!(folder.join("a.svg").exists() && !folder.join("b.svg").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

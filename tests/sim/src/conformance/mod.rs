@@ -49,6 +49,8 @@ enum As {
     About(i64),
     /// Texts may differ.
     Shape,
+    /// The first word of a text may differ.
+    Behind,
     /// These lines of an INFO.
     Fields(&'static [&'static str]),
 }

@@ -74,6 +74,10 @@ impl Transcript {
                 number.to_string()
             }
             (Seen::Text(_), As::Shape) => "a text".to_owned(),
+            (Seen::Text(text), As::Behind) => {
+                let text = String::from_utf8_lossy(text);
+                format!("\"… {}\"", text.split_once(' ').map_or("", |(_, behind)| behind))
+            }
             (Seen::Text(text), As::Fields(names)) => fields(&String::from_utf8_lossy(text), names),
             (Seen::Text(text), _) => {
                 let text = String::from_utf8_lossy(text);

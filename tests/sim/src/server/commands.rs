@@ -21,11 +21,8 @@ pub(super) fn plain(data: &mut View<'_>, name: &str, rest: &[Vec<u8>]) -> Reply 
         ("exists", keys) if !keys.is_empty() => count(keys.iter().filter(|key| data.exists(key))),
         ("pttl", [key]) => Reply::Int(data.pttl(key)),
         ("pexpire", [key, px]) => reply(data.pexpire(key, px).map(|done| Reply::Int(done.into()))),
-        ("zadd", [key, score, member]) => reply(data.zadd(key, score, member, false).map(Reply::Int)),
-        ("zrange", [key, from, to]) if from == b"0" && to == b"-1" => reply(data.zrange(key).map(texts)),
-        ("hset", [key, field, value]) => reply(data.hset(key, field, value).map(Reply::Int)),
-        ("hget", [key, field]) => reply(data.hget(key, field).map(text)),
-        ("rpush", [key, value]) => reply(data.push(key, value).map(Reply::Int)),
+        ("rpush", [key, value]) => reply(data.rpush(key, value).map(Reply::Int)),
+        ("lrange", [key, from, to]) if from == b"0" && to == b"-1" => reply(data.lrange(key).map(texts)),
         ("keys", [pattern]) if pattern == b"*" => texts(data.keys()),
         ("time", []) => {
             let (seconds, micros) = data.time();
@@ -42,8 +39,8 @@ pub(super) fn plain(data: &mut View<'_>, name: &str, rest: &[Vec<u8>]) -> Reply 
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ),
         (
-            "get" | "mget" | "set" | "del" | "exists" | "pttl" | "pexpire" | "rpush" | "zadd" | "hset" | "hget"
-            | "time" | "echo" | "wait" | "role" | "publish" | "subscribe" | "select",
+            "get" | "mget" | "set" | "del" | "exists" | "pttl" | "pexpire" | "rpush" | "lrange" | "time" | "echo"
+            | "wait" | "role" | "publish" | "subscribe" | "select",
             _,
         ) => wrong_arguments(name),
         _ => Reply::Error(format!("ERR unknown command '{name}'")),

@@ -4,9 +4,9 @@
 //! ([`conformance`](crate::conformance)) holds them, and the commands, to a real server's answers.
 
 mod clock;
-mod collections;
 mod commands;
 mod info;
+mod lists;
 pub mod resp;
 pub mod scripts;
 mod sessions;

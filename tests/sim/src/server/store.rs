@@ -9,12 +9,8 @@ use super::resp::Reply;
 pub(super) enum Value {
     /// A text.
     Text(Vec<u8>),
-    /// Something that is none of these, as a foreign client leaves it.
+    /// Several, one behind the other.
     List(Vec<Vec<u8>>),
-    /// Members with their scores.
-    Sorted(BTreeMap<Vec<u8>, i64>),
-    /// Fields with their values.
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
 #[derive(Debug, Clone)]
@@ -187,21 +183,6 @@ impl View<'_> {
             self.store.0.remove(&(self.database, key.to_vec()));
         }
         Ok(true)
-    }
-
-    /// RPUSH of one value.
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<i64, String> {
-        self.need_memory()?;
-        if !self.exists(key) {
-            self.put(key, Value::List(Vec::new()));
-        }
-        match self.value(key) {
-            Some(Value::List(list)) => {
-                list.push(value.to_vec());
-                Ok(i64::try_from(list.len()).unwrap_or(i64::MAX))
-            }
-            _ => Err(WRONG_TYPE.to_owned()),
-        }
     }
 
     /// All keys of this database.

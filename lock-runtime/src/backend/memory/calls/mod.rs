@@ -1,4 +1,5 @@
-//! Stored calls inside one process. They live as long as their store, and by its users' clock.
+//! Stored calls inside one process. They live as long as their store, which lives as long as they do, and by its users'
+//! clock.
 
 mod claiming;
 mod look;
@@ -44,6 +45,17 @@ impl Default for Shelf {
             table: Mutex::default(),
             origin: (millis(wall), Clock::here().now()),
         }
+    }
+}
+
+impl Shelf {
+    pub(super) fn has_calls(&self) -> bool {
+        !self
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .calls
+            .is_empty()
     }
 }
 

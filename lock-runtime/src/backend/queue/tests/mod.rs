@@ -179,7 +179,7 @@ impl Place {
     }
 }
 
-fn call(lane: &str) -> NewCall {
+pub(in crate::backend) fn call(lane: &str) -> NewCall {
     NewCall {
         id: Uuid::new_v4(),
         lane: lane.to_owned(),

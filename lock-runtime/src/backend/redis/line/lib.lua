@@ -1,12 +1,15 @@
 -- Those who wait for a lock stand in line on the server.
 --
 -- KEYS: the lock, the fence counter, and
---   line    zset  a claim's value -> when it came, in microseconds
---   places  hash  a claim's value -> until when it is believed to be alive (ms since 1970), its first lease in ms, how
---                 many fences it wants, the number of its last question, the channel on which it is told
--- Both are gone when nobody in line can be alive any more. A message has the first of a claim's fences (the lock is its
--- own; 0: it is to look for itself), the number of its last question before that, and its value.
--- A client that knows nothing of us may have left anything under these names, and this user may be forbidden to use them:
+--   line    list  a place for each of them, in the order in which they came: until when its claim is believed to be alive
+--                 (ms since 1970), its first lease in ms, how many fences it wants, the channel on which it is told, the
+--                 number of its last question, and its value
+-- It is gone when nobody in it can be alive any more. A message has the first of a claim's fences (the lock is its own;
+-- 0: it is to look for itself), the number of its last question before that, and its value.
+-- A list, and all of a place in it: with a sorted set and a hash a release that gives the lock on was measured to take the
+-- server a fifth longer. A place is found by looking at all of them, which takes it 0.2 us for each; there is one for each
+-- process that waits.
+-- A client that knows nothing of us may have left anything under this name, and this user may be forbidden to use it:
 -- pcall, and then it is as if nobody stood in line.
 local time = redis.call('TIME')
 local micros = time[1] .. string.sub('00000' .. time[2], -6)
@@ -50,59 +53,66 @@ local function fences(count)
   return fence
 end
 
--- The lease, the fences, the last question and the channel of a claim in line that is alive.
-local function living(claim)
-  local place = redis.pcall('HGET', KEYS[4], claim)
-  if type(place) ~= 'string' then
-    return nil
+-- The parts of a place, with the end of a message between them: the last question and the claim.
+local function parts(place)
+  return string.match(place, '^(%d+) (%d+) (%d+) (%S+) ((%d+) (.*))$')
+end
+
+-- The place of this call's claim, and its index; nothing where it does not stand in line.
+local function own_place()
+  local places = redis.pcall('LRANGE', KEYS[3], 0, -1)
+  local ending = ' ' .. ARGV[1]
+  for i = 1, #places do
+    if string.sub(places[i], -#ending) == ending then
+      return places[i], i - 1
+    end
   end
-  local alive_until, lease, count, question, channel = string.match(place, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
-  if alive_until and tonumber(alive_until) >= now then
-    return lease, count, question, channel
+end
+
+local function leave()
+  local place = own_place()
+  if place then
+    redis.pcall('LREM', KEYS[3], 1, place)
   end
 end
 
 -- The first one in line is to look: what it goes by is not true any more.
 local function look()
-  local first = redis.pcall('ZRANGE', KEYS[3], 0, 0)[1]
-  local _, _, question, channel = living(first or '')
-  if channel then
-    redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. first)
+  local first = redis.pcall('LINDEX', KEYS[3], 0)
+  if type(first) == 'string' then
+    local alive_until, _, _, channel, ending = parts(first)
+    if alive_until and tonumber(alive_until) >= now then
+      redis.pcall('PUBLISH', channel, '0 ' .. ending)
+    end
   end
 end
 
--- Gives the lock to the first one of so many in line that is alive, and tells it, and the next one, which waits for the end
--- of this lease from here on. Its value, and how many are left. If that is the claim of this call, which needs no word of
--- it, it is only taken out of the line.
+-- Gives the lock to the first one in line that is alive, and tells it, and the next one, which waits for the end of this
+-- lease from here on. Its value. If that is the claim of this call, which needs no word of it, it is only taken out of the
+-- line. `place`: of the first one, which was taken out before.
 -- The first write takes no memory: after it a server lets the others through even where it is out of memory.
-local function grant(waiting)
-  local left = waiting
-  while left > 0 and left > waiting - MOST_DEAD do
-    local claim = redis.pcall('ZPOPMIN', KEYS[3])[1]
-    if not claim then
-      return nil, 0
+local function grant(place)
+  for _ = 1, MOST_DEAD do
+    place = place or redis.pcall('LPOP', KEYS[3])
+    if type(place) ~= 'string' then
+      return nil
     end
-    left = left - 1
+    local alive_until, lease, count, channel, ending, _, claim = parts(place)
     if claim == ARGV[1] then
-      redis.pcall('HDEL', KEYS[4], claim)
-      return claim, left
+      return claim
     end
-    local lease, count, question, channel = living(claim)
-    redis.pcall('HDEL', KEYS[4], claim)
-    if lease then
+    if alive_until and tonumber(alive_until) >= now then
       local fence = fences(count)
       local set = fence and redis.pcall('SET', KEYS[1], claim, 'PX', lease)
       if set and not set.err then
-        redis.pcall('PUBLISH', channel, fence .. ' ' .. question .. ' ' .. claim)
-        if left > 0 then
-          look()
-        end
-        return claim, left
+        redis.pcall('PUBLISH', channel, fence .. ' ' .. ending)
+        look()
+        return claim
       end
-      redis.pcall('PUBLISH', channel, '0 ' .. question .. ' ' .. claim)
-      return nil, left
+      redis.pcall('PUBLISH', channel, '0 ' .. ending)
+      return nil
     end
+    place = nil
   end
-  return nil, left
 end
 

@@ -15,9 +15,8 @@ use super::servers::Servers;
 use super::slot::{slot, tag_of};
 use super::{Arc, CHANNEL, Duration, RedisBackend, Wake, answer, millis, release, rest};
 
-/// The start of the names of a lock's line and of the places in it.
+/// The start of the name of a lock's line.
 const LINE: &str = "distributed-lock:line:";
-const PLACES: &str = "distributed-lock:places:";
 /// The start of the name of the channel on which a manager's claims are told that they have the lock.
 pub(super) const GRANTED: &str = "distributed-lock:granted:";
 
@@ -36,7 +35,7 @@ impl RedisBackend {
             let seat = self.wakeups.seat_of(&value);
             let channel = seat.map_or_else(|| Arc::clone(&self.granted), |seat| seat.channel());
             let call = self
-                .with_line(TURN.keys(4), claim.name())
+                .with_line(TURN.keys(3), claim.name())
                 .arg(value)
                 .arg(millis(turn.ttl))
                 .arg(turn.fences)
@@ -80,7 +79,7 @@ impl RedisBackend {
 
     /// The release of whoever stored `value`, where there is a line.
     pub(super) fn ending(&self, name: &str, value: impl ToRedisArgs, leave: Leave) -> ScriptCall {
-        self.with_line(RELEASE.keys(4), name)
+        self.with_line(RELEASE.keys(3), name)
             .arg(value)
             .arg(rest(leave))
             .arg(Name(CHANNEL, name.into()))
@@ -107,19 +106,19 @@ impl RedisBackend {
 
     /// The keys of scripts that know of the line.
     fn with_line(&self, call: ScriptCall, name: &str) -> ScriptCall {
-        let (line, places) = self.servers.line(name);
-        call.arg(name).arg(&*self.servers.counter(name)).arg(line).arg(places)
+        let line = self.servers.line(name);
+        call.arg(name).arg(&*self.servers.counter(name)).arg(line)
     }
 }
 
 impl Servers {
-    /// The lock's line and the places in it, in a cluster in the lock's slot.
-    fn line<'a>(&self, name: &'a str) -> (Name<'a>, Name<'a>) {
-        let rest = || match self {
+    /// The lock's line, in a cluster in the lock's slot.
+    fn line<'a>(&self, name: &'a str) -> Name<'a> {
+        let rest = match self {
             Self::One(_) => Cow::Borrowed(name),
             Self::Cluster(_) => Cow::Owned(format!("{{{}}}:{name}", tag_of(slot(name)))),
         };
-        (Name(LINE, rest()), Name(PLACES, rest()))
+        Name(LINE, rest)
     }
 }
 

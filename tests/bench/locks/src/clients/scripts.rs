@@ -49,9 +49,8 @@ impl Client for Scripts {
         let fence: u64 = acquire.query_async(&mut self.connection.clone()).await?;
         ensure!(fence > 0, "{key} is not free");
         let mut release = redis::cmd("EVALSHA");
-        release.arg(&self.release).arg(4).arg(&key).arg(COUNTER);
+        release.arg(&self.release).arg(3).arg(&key).arg(COUNTER);
         release.arg(format!("distributed-lock:line:{key}"));
-        release.arg(format!("distributed-lock:places:{key}"));
         release.arg(&token).arg(0).arg(format!("distributed-lock:free:{key}"));
         let released: u64 = release.query_async(&mut self.connection.clone()).await?;
         ensure!(released == 1, "{key} was not ours");

@@ -1,19 +1,21 @@
-//! The scripts that know of the line: turn, and the end of release.
+//! The scripts that know of the line: turn, and what release does about it.
 
 use super::{Call, Raised, called, fences, number};
 use crate::server::resp::Reply;
 
 const COUNTER: usize = 1;
 const LINE: usize = 2;
-const PLACES: usize = 3;
 const MOST_DEAD: usize = 1_000;
 
-/// Where a claim in line is told, and what it gets.
+/// A place in the line.
 struct Place {
+    alive_until: Vec<u8>,
     lease: Vec<u8>,
     count: Vec<u8>,
-    question: Vec<u8>,
     channel: Vec<u8>,
+    /// The last question and the claim, as a message ends.
+    ending: Vec<u8>,
+    claim: Vec<u8>,
 }
 
 /// turn.lua
@@ -25,13 +27,10 @@ pub(super) fn turn(call: &mut Call<'_>) -> Result<Reply, Raised> {
         Err(error) => return Ok(Reply::Error(error)),
     };
     let is_free = held.is_none();
-    let mut is_in_line = false;
-    let waiting = waiting(call);
-    if waiting > 0 {
-        if is_free {
-            held = grant(call, waiting).0;
-        }
-        is_in_line = !is_free || held.as_ref() != Some(&me);
+    let mut may_stand = true;
+    if is_free && first(call).is_some() {
+        held = grant(call, None);
+        may_stand = held.as_ref() != Some(&me);
     }
     if let Some(held) = held.filter(|held| *held != me) {
         stand(call)?;
@@ -49,8 +48,8 @@ pub(super) fn turn(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let counter = call.key(COUNTER).unwrap_or_default();
     match fences::block(call, &counter, &count) {
         Ok(fence) => {
-            if is_in_line {
-                leave_line(call, &me);
+            if may_stand {
+                leave(call);
             }
             Ok(Reply::bulk(fence))
         }
@@ -65,140 +64,139 @@ pub(super) fn turn(call: &mut Call<'_>) -> Result<Reply, Raised> {
 
 /// The last part of turn.lua: a place in the line, if that can be had.
 fn stand(call: &mut Call<'_>) -> Result<(), Raised> {
-    let (line, places) = (call.key(LINE).unwrap_or_default(), call.key(PLACES).unwrap_or_default());
+    let line = call.key(LINE).unwrap_or_default();
     let (me, count, lease, stay) = (call.arg(0), call.arg(2), call.arg(3), call.arg(4));
     let (channel, question) = (call.arg(5), call.arg(6));
-    let until = millis(call) + number(Some(stay.clone())).unwrap_or(f64::NAN);
-    let place = [
-        format!("{until:.0}").as_bytes(),
-        lease.as_slice(),
-        count.as_slice(),
-        question.as_slice(),
-        channel.as_slice(),
-    ]
-    .join(&b' ');
-    let (seconds, micros) = call.data.time();
-    let came = format!("{seconds}{micros:06}");
-    if call.data.zadd(&line, came.as_bytes(), &me, true).is_err() {
-        return Ok(());
-    }
-    if call.data.hset(&places, &me, &place).is_err() {
-        drop(call.data.zrem(&line, &me));
-        return Ok(());
-    }
     let stay = number(Some(stay)).unwrap_or(f64::NAN);
+    let alive_until = format!("{:.0}", millis(call) + stay).into_bytes();
+    let place = [alive_until, lease, count, channel, question, me].join(&b' ');
+    let stands = match own_place(call) {
+        Some((index, _)) => call.data.lset(&line, index, &place),
+        None => call.data.rpush(&line, &place).map(drop),
+    };
     #[allow(clippy::cast_precision_loss, reason = "Lua's numbers are these")]
-    let left = call.data.pttl(&places) as f64;
-    if left < stay {
+    if stands.is_ok() && (call.data.pttl(&line) as f64) < stay {
         let time = (2.0 * stay).to_string();
         called(call.data.pexpire(&line, time.as_bytes()))?;
-        called(call.data.pexpire(&places, time.as_bytes()))?;
     }
     Ok(())
 }
 
-/// next.lua
-pub(super) fn next(call: &mut Call<'_>) -> Result<(), Raised> {
-    let lock = call.key(0).unwrap_or_default();
-    let (claim, rest, channel) = (call.arg(0), call.arg(1), call.arg(2));
-    if rest != b"0" {
-        called(call.data.pexpire(&lock, &rest))?;
-        look(call);
-        call.published.push((channel, Vec::new()));
-        return Ok(());
+/// next.lua, where the claim of this call does not hold the lock.
+pub(super) fn leave(call: &mut Call<'_>) {
+    if let (Some(line), Some((_, place))) = (call.key(LINE), own_place(call)) {
+        drop(call.data.lrem(&line, &place));
     }
-    let waiting = waiting(call);
-    let (mut next, left) = grant(call, waiting);
+}
+
+/// next.lua, where the lock stays taken for this long.
+pub(super) fn stay(call: &mut Call<'_>, rest: &[u8]) -> Result<(), Raised> {
+    let (lock, channel) = (call.key(0).unwrap_or_default(), call.arg(2));
+    called(call.data.pexpire(&lock, rest))?;
+    look(call);
+    call.published.push((channel, Vec::new()));
+    Ok(())
+}
+
+/// next.lua, where somebody stood in line: the place that was the first.
+pub(super) fn next(call: &mut Call<'_>, first: Vec<u8>) {
+    let (lock, claim, channel) = (call.key(0).unwrap_or_default(), call.arg(0), call.arg(2));
+    let mut next = grant(call, Some(first));
     if next.as_ref() == Some(&claim) {
-        next = grant(call, left).0;
+        next = grant(call, None);
     }
     if next.is_none() {
         call.data.del(&lock);
         call.published.push((channel, Vec::new()));
     }
-    Ok(())
 }
 
-/// How many stand in line, as release.lua and turn.lua ask for it.
-pub(super) fn waiting(call: &mut Call<'_>) -> usize {
-    let line = call.key(LINE).and_then(|line| call.data.zrange(&line).ok());
-    line.map_or(0, |line| line.len())
+/// The first place, which is taken out; there is none where that is refused.
+pub(super) fn pop(call: &mut Call<'_>) -> Option<Vec<u8>> {
+    let line = call.key(LINE)?;
+    call.data.lpop(&line).ok()?
 }
 
-/// Out of the line, as at the end of turn.lua and at the start of release.lua.
-pub(super) fn leave_line(call: &mut Call<'_>, claim: &[u8]) {
-    if let (Some(line), Some(places)) = (call.key(LINE), call.key(PLACES)) {
-        drop(call.data.zrem(&line, claim));
-        drop(call.data.hdel(&places, claim));
-    }
+fn first(call: &mut Call<'_>) -> Option<Vec<u8>> {
+    let line = call.key(LINE)?;
+    call.data.lrange(&line).ok()?.into_iter().next()
 }
 
-/// living of lib.lua
-fn living(call: &mut Call<'_>, claim: &[u8]) -> Option<Place> {
-    let places = call.key(PLACES)?;
-    let place = call.data.hget(&places, claim).ok()??;
+/// parts of lib.lua
+fn parts(place: &[u8]) -> Option<Place> {
     let mut parts = place.splitn(5, |byte| *byte == b' ').map(<[u8]>::to_vec);
-    let (until, lease, count) = (parts.next()?, parts.next()?, parts.next()?);
-    let (question, channel) = (parts.next()?, parts.next()?);
-    let is_number = |text: &Vec<u8>| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if ![&until, &lease, &count, &question].into_iter().all(is_number) {
-        return None;
-    }
-    (number(Some(until))? >= millis(call)).then_some(Place {
+    let (alive_until, lease, count) = (parts.next()?, parts.next()?, parts.next()?);
+    let (channel, ending) = (parts.next()?, parts.next()?);
+    let split = ending.iter().position(|byte| *byte == b' ')?;
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let are_numbers = [&alive_until[..], &lease, &count, &ending[..split]]
+        .into_iter()
+        .all(is_number);
+    (are_numbers && !channel.is_empty()).then(|| Place {
+        alive_until,
         lease,
         count,
-        question,
         channel,
+        claim: ending[split + 1..].to_vec(),
+        ending,
     })
+}
+
+/// own_place of lib.lua
+fn own_place(call: &mut Call<'_>) -> Option<(usize, Vec<u8>)> {
+    let line = call.key(LINE)?;
+    let ending = [b" ".to_vec(), call.arg(0)].concat();
+    let places = call.data.lrange(&line).ok()?;
+    let mut places = places.into_iter().enumerate();
+    places.find(|(_, place)| place.ends_with(&ending))
 }
 
 /// look of lib.lua
 fn look(call: &mut Call<'_>) {
-    let first = call
-        .key(LINE)
-        .and_then(|line| call.data.zrange(&line).ok()?.into_iter().next());
-    if let Some(first) = first
-        && let Some(place) = living(call, &first)
+    if let Some(place) = first(call).and_then(|first| parts(&first))
+        && is_alive(call, &place)
     {
-        tell(call, place.channel, b"0", &place.question, &first);
+        tell(call, b"0", &place);
     }
 }
 
 /// grant of lib.lua
-fn grant(call: &mut Call<'_>, waiting: usize) -> (Option<Vec<u8>>, usize) {
-    let [lock, counter, line, places] = [0, COUNTER, LINE, PLACES].map(|index| call.key(index).unwrap_or_default());
-    let mut left = waiting;
-    while left > 0 && left + MOST_DEAD > waiting {
-        let Ok(Some(claim)) = call.data.zpopmin(&line) else {
-            return (None, 0);
+fn grant(call: &mut Call<'_>, mut first: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let [lock, counter] = [0, COUNTER].map(|index| call.key(index).unwrap_or_default());
+    for _ in 0..MOST_DEAD {
+        let place = match first.take() {
+            Some(first) => first,
+            None => pop(call)?,
         };
-        left -= 1;
-        if claim == call.arg(0) {
-            drop(call.data.hdel(&places, &claim));
-            return (Some(claim), left);
-        }
-        let place = living(call, &claim);
-        drop(call.data.hdel(&places, &claim));
-        let Some(place) = place else {
+        let Some(place) = parts(&place) else {
             continue;
         };
-        if let Ok(fence) = fences::block(call, &counter, &place.count)
-            && call.data.set(&lock, &claim, Some(&place.lease)).is_ok()
-        {
-            tell(call, place.channel, fence.as_bytes(), &place.question, &claim);
-            if left > 0 {
-                look(call);
-            }
-            return (Some(claim), left);
+        if place.claim == call.arg(0) {
+            return Some(place.claim);
         }
-        tell(call, place.channel, b"0", &place.question, &claim);
-        return (None, left);
+        if !is_alive(call, &place) {
+            continue;
+        }
+        if let Ok(fence) = fences::block(call, &counter, &place.count)
+            && call.data.set(&lock, &place.claim, Some(&place.lease)).is_ok()
+        {
+            tell(call, fence.as_bytes(), &place);
+            look(call);
+            return Some(place.claim);
+        }
+        tell(call, b"0", &place);
+        return None;
     }
-    (None, left)
+    None
 }
 
-fn tell(call: &mut Call<'_>, channel: Vec<u8>, fence: &[u8], question: &[u8], claim: &[u8]) {
-    call.published.push((channel, [fence, question, claim].join(&b' ')));
+fn is_alive(call: &Call<'_>, place: &Place) -> bool {
+    number(Some(place.alive_until.clone())).is_some_and(|until| until >= millis(call))
+}
+
+fn tell(call: &mut Call<'_>, fence: &[u8], place: &Place) {
+    let message = [fence, &place.ending].join(&b' ');
+    call.published.push((place.channel.clone(), message));
 }
 
 /// `now` of lib.lua

@@ -114,32 +114,40 @@ pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Raised> {
     Ok(Reply::Bulk(answers))
 }
 
-/// release.lua
+/// release.lua and what is behind it
 pub(super) fn release(call: &mut Call<'_>) -> Result<Reply, Raised> {
     let lock = call.key(0).unwrap_or_default();
     let (claim, rest, channel) = (call.arg(0), call.arg(1), call.arg(2));
     let held = call.data.get(&lock);
     if !matches!(&held, Ok(Some(held)) if *held == claim) {
-        line::leave_line(call, &claim);
+        line::leave(call);
         return Ok(match held {
             Err(error) => Reply::Error(error),
             Ok(None) => Reply::Int(0),
             Ok(Some(_)) => Reply::Int(2),
         });
     }
-    if line::waiting(call) > 0 {
-        line::next(call)?;
-        return Ok(Reply::Int(1));
-    }
     if rest == b"0" {
-        call.data.del(&lock);
+        match line::pop(call) {
+            Some(first) => line::next(call, first),
+            None => {
+                call.data.del(&lock);
+                tell_all(call, channel);
+            }
+        }
+    } else if call.keys.len() > 1 {
+        line::stay(call, &rest)?;
     } else {
         called(call.data.pexpire(&lock, &rest))?;
+        tell_all(call, channel);
     }
+    Ok(Reply::Int(1))
+}
+
+fn tell_all(call: &mut Call<'_>, channel: Vec<u8>) {
     if !channel.is_empty() {
         call.published.push((channel, Vec::new()));
     }
-    Ok(Reply::Int(1))
 }
 
 /// inspect.lua

@@ -62,7 +62,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("acquire", "69dfcf9a7dadcb550d9fc7f1cfe96558c41b8440", locks::acquire),
     twin!(
         "turn",
-        "95c9c6f12547f8af44683445242b29c86c344b40",
+        "de56c7df5389319dd33223e2a7adc559d1084171",
         line::turn,
         ["line/lib", "turn"]
     ),
@@ -70,7 +70,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("renew", "a1a3f416d28f5cf93dda4b60a69e77acf21c46a6", locks::renew),
     twin!(
         "release",
-        "90c46e8cf4b437a09dd00d8e676b2ee10ac03c69",
+        "6af5615cdb8dde79bba452a27d2b3bf3d51909e4",
         locks::release,
         ["release", "line/lib", "line/next"]
     ),

@@ -15,7 +15,8 @@ async fn a_place_whose_time_is_over_costs_nothing() {
     let stay = Duration::from_millis(1);
     dead.stand_with(Turn { stay, ..TURN }).await;
     next.stand().await;
-    let place: String = server.ask(&["HGET", PLACES, &dead.claim.value.text()]);
+    let place: String = server.ask(&["LINDEX", LINE, "0"]);
+    assert!(place.ends_with(&dead.claim.value.text()), "{place}");
     let alive_until: u64 = place.split(' ').next().unwrap().parse().unwrap();
     until("the end of its time", || {
         let (seconds, micros): (u64, u64) = server.ask(&["TIME"]);
@@ -60,11 +61,11 @@ async fn many_dead_ones_are_passed_over_at_once() {
     let (holder, mut next) = (Process::new(&server).await, Process::new(&server).await);
     holder.ask().await;
     for number in 0..300 {
-        let (dead, score) = (format!("dead-{number}"), number.to_string());
-        server.ask::<()>(&["ZADD", LINE, &score, &dead]);
-        if number % 2 == 0 {
-            server.ask::<()>(&["HSET", PLACES, &dead, "1 5000 1 nobody"]);
-        }
+        let dead = match number % 2 {
+            0 => format!("1 5000 1 nobody 1 dead-{number}"),
+            _ => format!("no-place-{number}"),
+        };
+        server.ask::<()>(&["RPUSH", LINE, &dead]);
     }
     next.stand().await;
     holder.release().await;
@@ -105,7 +106,7 @@ async fn nothing_is_left_when_all_are_served_or_dead() {
     holder.ask().await;
     assert!(helpers(&server).is_empty());
     dead.stand_with(Turn { stay: SHORT, ..TURN }).await;
-    assert_eq!(helpers(&server).len(), 2);
+    assert_eq!(helpers(&server), [LINE]);
     until("the end of the line", || helpers(&server).is_empty()).await;
     // The longest stay counts, whoever comes after it.
     dead.stand_with(Turn { stay: LONG, ..TURN }).await;
@@ -113,10 +114,8 @@ async fn nothing_is_left_when_all_are_served_or_dead() {
         .await
         .stand_with(Turn { stay: SHORT, ..TURN })
         .await;
-    for key in [LINE, PLACES] {
-        let left: i64 = server.ask(&["PTTL", key]);
-        assert!(left > 1_000_000, "{left}");
-    }
+    let left: i64 = server.ask(&["PTTL", LINE]);
+    assert!(left > 1_000_000, "{left}");
 }
 
 #[tokio::test]
@@ -144,20 +143,18 @@ async fn a_foreign_client_is_excluded_excludes_and_stalls_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_foreign_client_left_under_the_names_of_the_line_is_no_line() {
-    for key in [LINE, PLACES] {
-        let server = Server::start();
-        server.ask::<()>(&["SET", key, "foreign"]);
-        let (first, second) = (Process::new(&server).await, Process::new(&server).await);
-        first.ask().await;
-        second.stand().await;
-        assert_eq!(first.release().await, Released::Done);
-        assert!(matches!(second.ask().await, Acquired::Granted(_)));
-        assert_eq!(second.give_up().await, Released::Done);
-        assert_eq!(server.ask::<String>(&["GET", key]), "foreign");
-        assert_eq!(server.ask::<i64>(&["PTTL", key]), -1);
-        assert_eq!(helpers(&server), [key]);
-    }
+async fn what_a_foreign_client_left_under_the_name_of_the_line_is_no_line() {
+    let server = Server::start();
+    server.ask::<()>(&["SET", LINE, "foreign"]);
+    let (first, second) = (Process::new(&server).await, Process::new(&server).await);
+    first.ask().await;
+    second.stand().await;
+    assert_eq!(first.release().await, Released::Done);
+    assert!(matches!(second.ask().await, Acquired::Granted(_)));
+    assert_eq!(second.give_up().await, Released::Done);
+    assert_eq!(server.ask::<String>(&["GET", LINE]), "foreign");
+    assert_eq!(server.ask::<i64>(&["PTTL", LINE]), -1);
+    assert_eq!(helpers(&server), [LINE]);
 }
 
 #[tokio::test]
@@ -179,7 +176,7 @@ async fn a_user_without_a_permission_for_the_line_does_without() {
     let rules = [
         vec!["~lock:*", "~distributed-lock:fence", "&*", "+@all"],
         vec![
-            "~*", "&*", "+@all", "-zadd", "-zrange", "-zrem", "-hget", "-hset", "-hdel", "-getset",
+            "~*", "&*", "+@all", "-rpush", "-lset", "-lindex", "-lrange", "-lrem", "-lpop", "-getset",
         ],
         vec!["~*", "resetchannels", "+@all"],
     ];
@@ -220,10 +217,9 @@ fn in_a_cluster_the_line_is_in_the_slot_of_its_lock() {
     let node = Url::parse("redis://127.0.0.1:1").unwrap();
     let cluster = RedisBackend::cluster(&[node], &Settings::default()).unwrap();
     for name in ["lock:job", "{user}:1", "lock:{user}:1", "a{}b", "}{", "lock:%7B", "ä"] {
-        let (line, places) = cluster.servers.line(name);
-        let [line, places] = [line, places].map(|key| String::from_utf8(key.to_redis_args().remove(0)).unwrap());
-        assert_eq!([slot(&line), slot(&places)], [slot(name); 2], "{line} {places}");
-        assert!(line.ends_with(name) && line != places);
+        let line = String::from_utf8(cluster.servers.line(name).to_redis_args().remove(0)).unwrap();
+        assert_eq!(slot(&line), slot(name), "{line}");
+        assert!(line.ends_with(name));
     }
 }
 
