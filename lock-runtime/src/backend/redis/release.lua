@@ -8,7 +8,7 @@
 local held = redis.pcall('GET', KEYS[1])
 local first = nil
 if held == ARGV[1] and ARGV[2] == '0' then
-  -- Its answer where nobody stands in line takes the server no longer than that to any question.
+  -- Where nobody stands in line, this was measured to take the server no longer than to say how many do.
   first = KEYS[3] and redis.pcall('LPOP', KEYS[3])
   if type(first) ~= 'string' then
     redis.call('DEL', KEYS[1])

@@ -70,7 +70,7 @@ pub static TWINS: [Twin; 8] = [
     twin!("renew", "a1a3f416d28f5cf93dda4b60a69e77acf21c46a6", locks::renew),
     twin!(
         "release",
-        "6af5615cdb8dde79bba452a27d2b3bf3d51909e4",
+        "4ad9015dabbff0be78bd174a6bf180aa57f5bf32",
         locks::release,
         ["release", "line/lib", "line/next"]
     ),
