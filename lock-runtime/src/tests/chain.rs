@@ -42,6 +42,21 @@ async fn who_comes_in_the_first_moment_of_a_chain_is_handed_its_lease_and_who_co
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_in_the_first_moment_of_a_chain_that_is_over_already_is_asked_for_at_once() {
+    let (_, shared) = backend(&[70, 700]).shared();
+    let (first, waiting) = begun_and_joined(&shared, Duration::ZERO, 0).await;
+    drop(first);
+    for call in waiting {
+        assert_eq!(call.await.unwrap(), 71);
+    }
+    let came = Instant::now();
+    let next = acquired(&shared, &spec()).await.unwrap();
+    // The question takes 10 ms; the promise would have lasted for a tenth of a second.
+    assert!(came.elapsed() <= ms(11), "{:?}", came.elapsed());
+    assert_eq!(next.hold().fence().get(), 700);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chain_that_was_too_short_at_once_is_followed_by_one_of_twice_as_many_holds() {
     let (backend, shared) = backend(&[70, 700]).shared();
     // Of its fences one is the first hold's, and one that of who waited.

@@ -49,6 +49,18 @@ async fn scene_with(waiters: impl FnOnce(LockManagerBuilder) -> LockManagerBuild
 }
 
 impl Scene {
+    /// Releases the lock, and waits until the proxy has kept back what the server says of it.
+    async fn released_in_silence(self) -> (RedisServer, Proxy, Vec<Waiting>) {
+        let lost = self.proxy.lost_replies();
+        self.guard.release().await.unwrap();
+        lock_tests::eventually("the word of it is lost", SOON, async || {
+            self.proxy.lost_replies() > lost
+        })
+        .await;
+        self.proxy.swallow_replies(false);
+        (self.server, self.proxy, self.waiting)
+    }
+
     /// Releases the lock; the waiters get it within the bound of a re-check.
     async fn goes_on(self, what: &str) {
         let released = Instant::now();
@@ -106,17 +118,8 @@ async fn a_release_while_the_network_stands_still_wakes_when_it_goes_on() {
 #[tokio::test]
 async fn a_release_while_all_replies_are_swallowed_wakes_within_the_re_check_after_that() {
     let scene = scene().await;
-    let lost = scene.proxy.lost_replies();
     scene.proxy.swallow_replies(true);
-    let Scene {
-        server: _server,
-        proxy,
-        guard,
-        waiting,
-    } = scene;
-    guard.release().await.unwrap();
-    lock_tests::eventually("the wake-up is lost", SOON, async || proxy.lost_replies() > lost).await;
-    proxy.swallow_replies(false);
+    let (_server, proxy, waiting) = scene.released_in_silence().await;
     proxy.cut();
     let order = within(RECHECK, "a wake-up was lost", all_served(waiting, &Room::default())).await;
     assert_eq!(order, [0, 1, 2, 3, 4]);
@@ -127,17 +130,9 @@ async fn a_grant_whose_message_alone_is_lost_is_found_by_the_re_check() {
     // On the runtime of those who wait, and on the one subscription for all.
     for near in [true, false] {
         let scene = scene_with(|builder| builder.connection_per_runtime(near)).await;
-        let (lost, connections) = (scene.proxy.lost_replies(), scene.proxy.connections());
+        let connections = scene.proxy.connections();
         scene.proxy.swallow_what_contains("distributed-lock:granted:");
-        let Scene {
-            server: _server,
-            proxy,
-            guard,
-            waiting,
-        } = scene;
-        guard.release().await.unwrap();
-        lock_tests::eventually("the message is lost", SOON, async || proxy.lost_replies() > lost).await;
-        proxy.swallow_replies(false);
+        let (_server, proxy, waiting) = scene.released_in_silence().await;
         let order = within(RECHECK, "the next look", all_served(waiting, &Room::default())).await;
         assert_eq!(order, [0, 1, 2, 3, 4]);
         assert_eq!(
